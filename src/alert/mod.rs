@@ -1,0 +1,1 @@
+//! An event that is on disk becomes light.

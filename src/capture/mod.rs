@@ -1,0 +1,25 @@
+//! Frames come in: from the wire or from a file.
+
+use crate::engine::frame::Frame;
+
+/// What a capture gives next.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// A frame, valid until the next call.
+    Frame(Frame<'a>),
+    /// Nothing for now: the wire is silent, or someone called for attention.
+    Idle,
+    /// The end of a file. A live capture has none.
+    End,
+}
+
+/// What the capture itself counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaptureStats {
+    /// Packets that passed the filter.
+    pub received: u64,
+    /// Packets that the kernel dropped because the ring was full.
+    pub dropped_kernel: u64,
+    /// Packets that the interface or its driver dropped.
+    pub dropped_interface: u64,
+}

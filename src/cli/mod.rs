@@ -1,0 +1,140 @@
+//! One file for each subcommand; here what they share: arguments, exit status, messages.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+mod ack;
+mod check;
+mod led;
+mod log;
+mod replay;
+mod run;
+mod status;
+
+/// Finds out who opens the links you send in private.
+#[derive(Debug, Parser)]
+#[command(name = "canarytap", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Globals {
+    /// The configuration.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/canarytap/canarytap.toml"
+    )]
+    pub config: PathBuf,
+    /// Use this data directory instead of the configured one.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch: capture, keep, light. This is the daemon
+    Run,
+    /// Read capture files with the same engine and print the events
+    Replay(replay::ReplayArgs),
+    /// Say whether the configuration is valid and what it comes to
+    Check,
+    /// Print the event log
+    Log(log::LogArgs),
+    /// Acknowledge alerts
+    Ack(ack::AckArgs),
+    /// Say what the daemon is doing now
+    Status(status::StatusArgs),
+    /// Try the lights
+    Led(led::LedArgs),
+}
+
+/// How a command that ran came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; exit status 0.
+    Done,
+    /// It ran, and the answer is bad; exit status 1.
+    Bad,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// Usage or configuration; exit status 2. Says what, where and how to mend it.
+    Usage(String),
+    /// It ran and came to nothing; exit status 1.
+    Bad(String),
+    /// Output failed; a broken pipe is success.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// What every subcommand returns.
+pub type CommandResult = Result<Outcome, Failure>;
+
+/// Parses the arguments of this process, runs the command and maps its result to the exit status.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse(); // exits with 2 on wrong usage
+    exit_code(dispatch(&cli))
+}
+
+fn dispatch(cli: &Cli) -> CommandResult {
+    let globals = &cli.globals;
+    match &cli.command {
+        Command::Run => run::run(globals),
+        Command::Replay(args) => replay::run(globals, args),
+        Command::Check => check::run(globals),
+        Command::Log(args) => log::run(globals, args),
+        Command::Ack(args) => ack::run(globals, args),
+        Command::Status(args) => status::run(globals, args),
+        Command::Led(args) => led::run(globals, args),
+    }
+}
+
+fn exit_code(result: CommandResult) -> ExitCode {
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::from(1),
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Output(error)) => complain(&format!("cannot write the output: {error}"), 1),
+        Err(Failure::Bad(message)) => complain(&message, 1),
+        Err(Failure::Usage(message)) => complain(&message, 2),
+    }
+}
+
+fn complain(message: &str, status: u8) -> ExitCode {
+    tell(&format!("canarytap: {message}"));
+    ExitCode::from(status)
+}
+
+/// Prints a message for people on standard error.
+pub fn tell(message: &str) {
+    use io::Write as _;
+    // Nobody is left to tell when standard error itself is gone.
+    let _gone = writeln!(io::stderr().lock(), "{message}");
+}
+
+impl Globals {
+    /// The configuration file's path.
+    pub fn config_path(&self) -> &Path {
+        &self.config
+    }
+}

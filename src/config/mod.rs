@@ -1,0 +1,153 @@
+//! What the user wrote becomes what is valid: two stages, and every error at once.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::engine::canary::{HostPattern, PortSet, TrustedProxy};
+
+/// A valid configuration: nothing in it contradicts the contract of its types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file that it came from.
+    pub path: PathBuf,
+    /// What is captured.
+    pub capture: CaptureConfig,
+    /// Who counts as inside.
+    pub home: HomeConfig,
+    /// Where events are kept.
+    pub store: StoreConfig,
+    /// The watched hosts.
+    pub hosts: Vec<HostConfig>,
+    /// Canaries that stand in the configuration itself.
+    pub canaries: Vec<CanaryConfig>,
+    /// The lights.
+    pub led: LedConfig,
+}
+
+/// `[capture]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureConfig {
+    /// Interface to capture on; `any` for all. None: not yet named, `run` refuses.
+    pub interface: Option<String>,
+    /// TCP ports that are read.
+    pub ports: PortSet,
+    /// Size of the kernel's ring in bytes.
+    pub buffer_bytes: usize,
+    /// Bound on flows and buffers together in bytes.
+    pub memory_bytes: usize,
+    /// How much of a server's answers the kernel lets through.
+    pub responses: Responses,
+}
+
+/// How much of a server's answers the kernel lets through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Responses {
+    /// Everything.
+    #[default]
+    All,
+    /// Heads only: the kernel drops bulk data.
+    Heads,
+}
+
+/// `[home]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HomeConfig {
+    /// Whether `auto` stands among the networks: private ranges and this machine's prefixes.
+    pub auto: bool,
+    /// The networks that are named.
+    pub networks: Vec<IpNet>,
+    /// The home's own public addresses.
+    pub public: Vec<IpAddr>,
+    /// Who may name the visitor.
+    pub proxies: Vec<TrustedProxy>,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Where `events.db` lies.
+    pub directory: PathBuf,
+    /// Where daemon and clients leave each other small files. None: `/run/canarytap` if it
+    /// exists, else `directory/run`.
+    pub run_directory: Option<PathBuf>,
+    /// Cap on background requests in bytes; the oldest go first.
+    pub requests_max_bytes: u64,
+}
+
+/// `[[host]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// The name or names that are watched.
+    pub pattern: HostPattern,
+    /// Addresses of its servers, which narrow the kernel's filter. Empty: any.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// `[[canary]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanaryConfig {
+    /// The URL as it was written.
+    pub url: String,
+    /// The channel that it was given to.
+    pub channel: String,
+    /// The owner's words for it.
+    pub label: Option<String>,
+}
+
+/// `[led]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedConfig {
+    /// Which driver moves the pins.
+    pub driver: LedDriver,
+    /// The lights.
+    pub lights: Vec<LightConfig>,
+    /// The button that acknowledges.
+    pub button: Option<ButtonConfig>,
+}
+
+/// Who moves the pins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LedDriver {
+    /// The first of rppal, gpiochip and terminal that is there.
+    #[default]
+    Auto,
+    /// Registers of a Raspberry Pi.
+    Rppal,
+    /// The kernel's GPIO character device.
+    Gpiochip,
+    /// One line on a terminal.
+    Terminal,
+    /// No lights.
+    None,
+}
+
+/// `[[led.light]]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LightConfig {
+    /// What it shows.
+    pub role: LightRole,
+    /// Its pin, BCM numbering.
+    pub pin: u8,
+    /// Whether a low level lights it.
+    pub active_low: bool,
+}
+
+/// What a light shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LightRole {
+    /// An alert waits to be acknowledged.
+    Alert,
+    /// The tap sees and keeps packets; or a fault.
+    Armed,
+    /// A request for a watched host.
+    Activity,
+}
+
+/// `[led.button]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ButtonConfig {
+    /// Its pin, BCM numbering; pressed connects it to ground.
+    pub pin: u8,
+}

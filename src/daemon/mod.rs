@@ -1,0 +1,1 @@
+//! The graph of all rooms, from start to stop.

@@ -1,0 +1,85 @@
+//! From ordered bytes to observations: requests, their responses, hellos.
+
+use std::borrow::Cow;
+
+use crate::engine::counters::Counters;
+use crate::engine::event::{EventId, Flags};
+use crate::engine::frame::Timestamp;
+use crate::engine::transport::StreamContext;
+
+/// A header field: name as on the wire, value with folds undone and outer white space removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderField<'a> {
+    /// Its name, in the sender's case.
+    pub name: &'a [u8],
+    /// Its value.
+    pub value: Cow<'a, [u8]>,
+}
+
+/// The versions of HTTP that are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HttpVersion {
+    /// HTTP/1.0 (RFC 1945), and what names an older or no version.
+    Http10,
+    /// HTTP/1.1 (RFC 9112).
+    Http11,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+    /// HTTP/3 (RFC 9114).
+    Http3,
+}
+
+impl HttpVersion {
+    /// As it is printed in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+            Self::Http3 => "HTTP/3",
+        }
+    }
+}
+
+/// A request head, read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHead<'a> {
+    /// The method, as on the wire.
+    pub method: &'a [u8],
+    /// The request target, as on the wire: origin form, absolute form, `*` or authority.
+    pub target: &'a [u8],
+    /// Version of HTTP.
+    pub version: HttpVersion,
+    /// The authority that the request is for: of an absolute target, else of the Host field or
+    /// `:authority`. With port, in the sender's case. None when it names none.
+    pub authority: Option<&'a [u8]>,
+    /// The header fields, in order.
+    pub fields: Vec<HeaderField<'a>>,
+    /// What is known against it: `GAP`, `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.
+    pub flags: Flags,
+}
+
+impl RequestHead<'_> {
+    /// The value of the first field called `name` (ASCII case does not count).
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|field| &*field.value)
+    }
+}
+
+/// The layer above: it says what is worth reading, and is told what was read.
+pub trait Observer {
+    /// Whether requests for this authority (host with or without port, any case) are wanted. Asked
+    /// before a head is complete, and the answer decides what is kept when memory is short.
+    fn is_watched(&self, authority: &[u8]) -> bool;
+    /// A request was read. The observer's id for it, when it wants to hear of its response.
+    fn on_request(&mut self, context: &StreamContext, head: &RequestHead<'_>) -> Option<EventId>;
+    /// The final response to a request was seen.
+    fn on_status(&mut self, time: Timestamp, request: EventId, status: u16);
+    /// No response to a request will be seen.
+    fn on_unanswered(&mut self, request: EventId);
+    /// Where oddities are counted.
+    fn counters(&mut self) -> &mut Counters;
+}

@@ -1,0 +1,112 @@
+//! One number for each reason that something was dropped or not understood.
+//!
+//! Whatever the wire brings that cannot be used ends here: never in a panic, never in a log
+//! line for each packet. `status` and the summary of a replay print all that are not zero.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Counts since the engine was made. Each only grows.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// Calls `visit` with the name and the value of every counter, in the packet's order.
+            pub fn for_each(&self, mut visit: impl FnMut(&'static str, u64)) {
+                $(visit(stringify!($name), self.$name);)+
+            }
+        }
+    };
+}
+
+counters! {
+    // ── link ──
+    /// Frames that entered the engine.
+    frames,
+    /// Frames that the snap length cut short.
+    frames_cut,
+    /// Frames that ended inside a link or tunnel header.
+    link_malformed,
+    /// Frames that carry neither IPv4 nor IPv6 (ARP, LLDP, spanning tree, …).
+    link_not_ip,
+    /// Packets wrapped in more tunnels than the engine unwraps.
+    tunnel_too_deep,
+    // ── net ──
+    /// Packets whose IP header does not hold together.
+    ip_malformed,
+    /// IP packets of another protocol than TCP, unwrapped tunnels apart.
+    ip_not_tcp,
+    /// IPv4 header checksums that are wrong, from a sender that has shown right ones.
+    ip_checksum_wrong,
+    /// Fragments taken in.
+    fragments,
+    /// Fragments dropped because a bound of reassembly was reached.
+    fragments_dropped,
+    /// Datagrams given up because a fragment never came.
+    fragments_expired,
+    // ── transport ──
+    /// TCP segments whose header does not hold together.
+    tcp_malformed,
+    /// TCP checksums that are wrong, in a direction that has shown right ones.
+    tcp_checksum_wrong,
+    /// TCP segments on ports that are not watched.
+    tcp_other_ports,
+    /// TCP segments on watched ports.
+    segments,
+    /// Payload bytes seen before (retransmissions, duplicated frames).
+    duplicate_bytes,
+    /// Retransmitted bytes that differed from those delivered or waiting.
+    overlap_bytes,
+    /// Holes skipped: the bytes were acknowledged or never came.
+    gaps,
+    /// Bytes in those holes.
+    gap_bytes,
+    /// Segments outside the window that a flow can use.
+    out_of_window,
+    /// Flows opened.
+    flows_opened,
+    /// Flows taken up without their start.
+    flows_midstream,
+    /// Flows evicted because the bound on flows or bytes was reached.
+    flows_evicted,
+    /// Of those: flows that held part of a watched request.
+    flows_evicted_watched,
+    /// Waiting bytes given up because a flow reached its own bound.
+    reorder_bytes_dropped,
+    // ── app ──
+    /// Requests read, of any host and method.
+    requests,
+    /// Responses read.
+    responses,
+    /// Streams that turned out to be no protocol that is read.
+    streams_unknown,
+    /// Places where a stream broke the rules of HTTP and reading went on at the next request.
+    http1_malformed,
+    /// Request or response heads longer than the bound.
+    http1_head_too_long,
+    /// Streams that left HTTP/1 by Upgrade or CONNECT.
+    http1_upgraded,
+    // ── canary ──
+    /// Requests for hosts that are not watched.
+    requests_not_watched,
+    /// Events made.
+    events,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_is_visited_by_name() {
+        let counters = Counters {
+            frames: 3,
+            ..Counters::default()
+        };
+        let mut seen = Vec::new();
+        counters.for_each(|name, value| seen.push((name, value)));
+        assert_eq!(seen.first(), Some(&("frames", 3)));
+        assert_eq!(seen.last(), Some(&("events", 0)));
+    }
+}

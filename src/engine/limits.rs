@@ -1,0 +1,48 @@
+//! Every bound in the engine, with its unit in its name and the reason for its default.
+
+use std::time::Duration;
+
+/// Tunnels and tags inside each other: a mirrored VXLAN of a tagged PPPoE session needs four.
+pub const ENCAPSULATION_DEPTH_MAX: usize = 8;
+
+/// Fragments of one datagram: 64 of the smallest useful size (1,280 bytes) exceed 64 KiB.
+pub const FRAGMENTS_PER_DATAGRAM_MAX: usize = 64;
+/// Datagrams waiting for fragments at once.
+pub const FRAGMENTED_DATAGRAMS_MAX: usize = 512;
+/// How long, in capture time, a datagram waits for its fragments (RFC 791 suggests 15 s,
+/// RFC 8200 allows 60 s, Linux gives 30 s).
+pub const FRAGMENT_WAIT: Duration = Duration::from_secs(30);
+
+/// Bytes of a request or response head. Real servers stop at 8 to 64 KiB; a 64 KiB target with
+/// 100 fields still fits.
+pub const HEAD_BYTES_MAX: usize = 256 * 1024;
+/// Header fields of a head that are looked at.
+pub const HEAD_FIELDS_MAX: usize = 512;
+/// Requests of one connection that wait for their response (pipelining).
+pub const PIPELINED_REQUESTS_MAX: usize = 256;
+
+/// Bytes of one direction that wait for a hole to be filled: twice the largest window that a
+/// home connection fills in one round trip (1 Gbit/s, 8 ms).
+pub const REORDER_BYTES_PER_DIRECTION_MAX: usize = 2 * 1024 * 1024;
+/// How long, in capture time, a hole is waited for when no acknowledgement passes it.
+pub const HOLE_WAIT: Duration = Duration::from_secs(30);
+/// How long, in capture time, a silent flow is kept.
+pub const FLOW_IDLE: Duration = Duration::from_secs(3600);
+
+/// Default bound on flows and buffers together: a Pi Zero 2 W has 512 MiB in all.
+pub const MEMORY_BYTES_DEFAULT: usize = 48 * 1024 * 1024;
+
+/// The bounds that a user may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of flows and their buffers together.
+    pub memory_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: MEMORY_BYTES_DEFAULT,
+        }
+    }
+}

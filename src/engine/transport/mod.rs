@@ -1,0 +1,75 @@
+//! From IP packets to ordered bytes: segments, reassembly, the flow table.
+//!
+//! This layer knows offsets and sides and no protocol above TCP.
+
+use std::net::SocketAddr;
+
+use crate::engine::event::Flags;
+use crate::engine::frame::Timestamp;
+use crate::engine::link::Scope;
+
+mod tuple;
+
+pub use tuple::{Direction, FiveTuple};
+
+/// A piece of one direction of a stream, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk<'a> {
+    /// The next bytes. Never empty.
+    Data(&'a [u8]),
+    /// So many bytes are missing here and will not come.
+    Gap(u64),
+    /// The stream ended; all bytes up to its end were delivered.
+    Fin,
+    /// The connection was reset.
+    Reset,
+}
+
+/// Where a chunk comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamContext {
+    /// Time stamp of the packet that made the chunk available.
+    pub time: Timestamp,
+    /// The network that the connection belongs to.
+    pub scope: Scope,
+    /// Who sent the chunk.
+    pub src: SocketAddr,
+    /// Who it was for.
+    pub dst: SocketAddr,
+    /// Which side the sender is held to be. A guess when the start was not seen: what the
+    /// bytes look like has the last word.
+    pub direction: Direction,
+    /// What is known of the flow so far: `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.
+    pub flags: Flags,
+}
+
+/// How much it would cost to forget a flow. Evicted first is what says least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Interest {
+    /// Nothing is waiting: between requests, or no protocol that is read, or a host that is
+    /// not watched.
+    Idle,
+    /// Not known yet: too little was seen.
+    #[default]
+    Undecided,
+    /// Part of a watched request is held.
+    Watched,
+}
+
+/// What the layer above keeps for each flow, as far as the flow table must know it.
+pub trait FlowState {
+    /// How much it would cost to forget it.
+    fn interest(&self) -> Interest;
+    /// Bytes that it holds on the heap.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// The layer above: it is given each flow's chunks in order.
+pub trait StreamHandler<S: FlowState> {
+    /// A flow begins: what to keep for it.
+    fn on_open(&mut self, context: &StreamContext) -> S;
+    /// The next piece of one direction.
+    fn on_chunk(&mut self, context: &StreamContext, chunk: Chunk<'_>, state: &mut S);
+    /// The flow ended, was silent too long or was evicted.
+    fn on_close(&mut self, time: Timestamp, state: S);
+}

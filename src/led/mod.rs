@@ -1,0 +1,1 @@
+//! Lights: drivers, and the patterns that they play.

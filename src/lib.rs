@@ -1,0 +1,39 @@
+//! canarytap finds out who opens the links you send in private.
+//!
+//! This is the map of a packet's way through the program, top to bottom. Imports point one way
+//! only: a module names the modules above it in its own block, never those below
+//! (`tests/layering.rs` keeps it so).
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`capture`] | frames come in: from the wire (libpcap) or from a capture file |
+//! | [`engine`] | the pure core: frame → packet → segment → request → match → [`engine::event::Event`] |
+//! | [`store`] | events are kept: SQLite, one chain of hashes over the visits |
+//! | [`led`] | lights: drivers, and the patterns that they play |
+//! | [`alert`] | an event that is on disk becomes light |
+//! | [`config`] | what the user wrote becomes what is valid |
+//! | [`daemon`] | the graph of all of these, from start to stop |
+//! | [`cli`] | one file for each subcommand |
+
+#[cfg(feature = "daemon")]
+pub mod capture;
+
+pub mod engine;
+
+#[cfg(feature = "daemon")]
+pub mod store;
+
+#[cfg(feature = "daemon")]
+pub mod led;
+
+#[cfg(feature = "daemon")]
+pub mod alert;
+
+#[cfg(feature = "daemon")]
+pub mod config;
+
+#[cfg(feature = "daemon")]
+pub mod daemon;
+
+#[cfg(feature = "daemon")]
+pub mod cli;

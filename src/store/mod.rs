@@ -1,0 +1,1 @@
+//! Events are kept: SQLite, one chain of hashes over the visits.
