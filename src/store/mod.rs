@@ -1,1 +1,71 @@
 //! Events are kept: SQLite, one chain of hashes over the visits.
+//!
+//! One [`Store`] writes, on a thread of its own; any number of [`StoreReader`]s look on, in this
+//! process or another, while it does. Everything lies in one file, `events.db`, in the data
+//! directory:
+//!
+//! | table | what stands there |
+//! |---|---|
+//! | `visits` | visits, hellos on a canary, and what was learned of them later: a chain, never rewritten |
+//! | `requests` | background requests: no chain, the oldest go first |
+//! | `acks` | which alerts were acknowledged |
+//! | `canaries` | minted canaries |
+//! | `spans` | for each run of 1,024 `seq` its earliest and latest time, so that a search by time skips |
+//!
+//! `visits` and `requests` share one sequence, `seq`, in the order of writing.
+
+use std::path::Path;
+
+use crate::engine::event::{Detail, Event, EventId};
+
+pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
+pub use canaries::StoredCanary;
+pub use error::{GROUP, StoreError};
+pub use query::EventQuery;
+pub use reader::{StoreReader, Unreadable};
+pub use record::EventRecord;
+pub use writer::{Committed, Store};
+
+mod acks;
+mod canaries;
+mod canonical;
+mod chain;
+mod error;
+mod files;
+mod query;
+mod reader;
+mod record;
+mod requests;
+mod schema;
+mod spans;
+mod writer;
+
+/// What the engine said, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most are events, and a batch is short: a box for each would cost more than it saves"
+)]
+pub enum Incoming {
+    /// An event was found.
+    Event(Event),
+    /// Something more was learned about an earlier event.
+    Detail(Detail),
+    /// Nothing more will be learned about an earlier event: it can be forgotten here.
+    Settled(EventId),
+}
+
+/// How a store is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Cap on background requests in bytes; the oldest go first.
+    pub requests_max_bytes: u64,
+}
+
+/// Name of the database in the data directory.
+pub const DATABASE: &str = "events.db";
+
+/// Whether `directory` holds a store. False too when nobody may look.
+pub fn exists(directory: &Path) -> bool {
+    directory.join(DATABASE).is_file()
+}

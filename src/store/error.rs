@@ -1,0 +1,235 @@
+//! What can go wrong with a store, and how to mend it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// The group whose members use every command without root.
+pub const GROUP: &str = "canarytap";
+
+/// Why a store could not be opened, read or written. Its text says how to mend it.
+#[derive(Debug)]
+pub enum StoreError {
+    /// There is no store in this directory.
+    Missing {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// This user may not read or write it.
+    Forbidden {
+        /// What may not be used.
+        path: PathBuf,
+    },
+    /// The file system, the directory or the file takes no writes.
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A newer canarytap made it.
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Version of its schema.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// Its bytes do not hold together, or it is some other file.
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite or the reader said.
+        reason: String,
+    },
+    /// Another process held the lock for longer than the store waits.
+    Busy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The disk is full.
+    Full {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+    /// SQLite refused for another reason.
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// Some of what was to be acknowledged cannot be; nothing was changed.
+    CannotAcknowledge {
+        /// Not in the store.
+        unknown: Vec<u64>,
+        /// There, but no alerts.
+        not_alerts: Vec<u64>,
+    },
+}
+
+impl StoreError {
+    /// The error behind what SQLite said about the database at `path`.
+    pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
+            Some(ErrorCode::DiskFull) => Self::Full { path },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            Some(ErrorCode::PermissionDenied) => Self::Forbidden { path },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
+                path,
+                reason: source.to_string(),
+            },
+            _ => Self::Sqlite { path, source },
+        }
+    }
+
+    /// The error behind what the file system said.
+    pub(super) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::Forbidden { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            _ => Self::Io {
+                path,
+                action,
+                source,
+            },
+        }
+    }
+
+    /// Whether trying again soon may help: another process was in the way.
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { directory } => write!(
+                f,
+                "there is no event store in {}: `canarytap run` makes it; name another directory with --data",
+                directory.display()
+            ),
+            Self::Forbidden { path } => write!(
+                f,
+                "no permission to use {}: members of group {GROUP} have it; \
+                 `sudo adduser USER {GROUP}`, then log in again",
+                path.display()
+            ),
+            Self::ReadOnly { path } => write!(
+                f,
+                "{} cannot be written: the file system or the file is read-only",
+                path.display()
+            ),
+            Self::Newer { path, found, known } => write!(
+                f,
+                "{} was made by a newer canarytap (schema {found}, this one knows {known}): \
+                 install that version; nothing was changed",
+                path.display()
+            ),
+            Self::Damaged { path, reason } => write!(
+                f,
+                "{} is damaged or no event store ({reason}): move it aside and keep it; \
+                 `canarytap run` begins a new one",
+                path.display()
+            ),
+            Self::Busy { path } => write!(
+                f,
+                "{} is held by another process for too long: try again",
+                path.display()
+            ),
+            Self::Full { path } => write!(
+                f,
+                "no room left on the disk of {}: make room; nothing was changed",
+                path.display()
+            ),
+            Self::Io {
+                path,
+                action,
+                source,
+            } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Self::Sqlite { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::CannotAcknowledge {
+                unknown,
+                not_alerts,
+            } => cannot_acknowledge(f, unknown, not_alerts),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Sqlite { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+fn cannot_acknowledge(
+    f: &mut fmt::Formatter<'_>,
+    unknown: &[u64],
+    not_alerts: &[u64],
+) -> fmt::Result {
+    f.write_str("nothing was acknowledged:")?;
+    let mut separator = " ";
+    if !unknown.is_empty() {
+        write!(f, "{separator}there is no event {}", list(unknown))?;
+        separator = "; ";
+    }
+    if !not_alerts.is_empty() {
+        write!(f, "{separator}no alert: {}", list(not_alerts))?;
+    }
+    f.write_str(" (`canarytap log --alerts` shows the alerts)")
+}
+
+fn list(seqs: &[u64]) -> String {
+    let words: Vec<String> = seqs.iter().map(u64::to_string).collect();
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_store_says_where_it_was_sought_and_who_makes_it() {
+        let text = StoreError::Missing {
+            directory: "/data".into(),
+        }
+        .to_string();
+        assert!(text.contains("/data") && text.contains("canarytap run"));
+    }
+
+    #[test]
+    fn no_permission_names_the_group_and_the_command() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let text = StoreError::io(Path::new("/data"), "open", denied).to_string();
+        assert!(text.contains("sudo adduser USER canarytap"));
+    }
+
+    #[test]
+    fn every_event_that_cannot_be_acknowledged_is_named() {
+        let text = StoreError::CannotAcknowledge {
+            unknown: vec![7, 9],
+            not_alerts: vec![3],
+        }
+        .to_string();
+        assert!(text.contains("no event 7, 9; no alert: 3"));
+    }
+}

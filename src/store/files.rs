@@ -1,0 +1,121 @@
+//! The directory and the database file: made with the right modes, whatever the umask is.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::store::{DATABASE, StoreError};
+
+/// Makes the directory and an empty database file where they are missing, and sees to it that
+/// both survive a power cut. SQLite gives the files that it makes beside it the same mode.
+pub(super) fn prepare(directory: &Path) -> Result<PathBuf, StoreError> {
+    if !directory.is_dir() {
+        make_directory(directory)?;
+    }
+    let path = directory.join(DATABASE);
+    if make_file(&path)? {
+        sync_directory(directory)?;
+    }
+    Ok(path)
+}
+
+/// The database of a store that is there already.
+pub(super) fn find(directory: &Path) -> Result<PathBuf, StoreError> {
+    let path = directory.join(DATABASE);
+    match fs::metadata(&path) {
+        Ok(found) if found.is_file() => Ok(path),
+        Ok(_) => Err(StoreError::Damaged {
+            path,
+            reason: "it is no file".into(),
+        }),
+        Err(error) if is_absent(&error) => Err(StoreError::Missing {
+            directory: directory.to_path_buf(),
+        }),
+        Err(error) => Err(StoreError::io(&path, "open", error)),
+    }
+}
+
+/// Makes the entries of a directory survive a power cut.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| StoreError::io(directory, "sync", error))
+}
+
+fn make_directory(directory: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE)))
+        .map_err(|error| StoreError::io(directory, "make", error))?;
+    match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => sync_directory(Path::new(".")),
+    }
+}
+
+fn make_file(path: &Path) -> Result<bool, StoreError> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path);
+    match made {
+        Ok(file) => file
+            .set_permissions(Permissions::from_mode(FILE_MODE))
+            .map(|()| true)
+            .map_err(|error| StoreError::io(path, "set the mode of", error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(StoreError::io(path, "make", error)),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Owner and group do everything, new files inherit the group, others see nothing.
+const DIRECTORY_MODE: u32 = 0o2770;
+const FILE_MODE: u32 = 0o660;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_new_directory_and_its_database_are_for_owner_and_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("data");
+        let path = prepare(&directory).unwrap();
+        assert_eq!((mode(&directory), mode(&path)), (0o2770, 0o660));
+    }
+
+    #[test]
+    fn a_directory_that_is_there_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = mode(folder.path());
+        prepare(folder.path()).unwrap();
+        assert_eq!(mode(folder.path()), before);
+    }
+
+    #[test]
+    fn a_directory_without_a_database_is_a_missing_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = find(folder.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Missing { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_where_the_directory_should_be_is_a_missing_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, b"").unwrap();
+        assert!(matches!(find(&file), Err(StoreError::Missing { .. })));
+    }
+}

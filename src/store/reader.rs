@@ -1,0 +1,218 @@
+//! The read side, for commands: works while the daemon runs and when it does not, and from a
+//! directory that takes no writes.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use serde::Deserialize;
+
+use crate::store::query::Prepared;
+use crate::store::schema::key;
+use crate::store::{
+    EventQuery, EventRecord, StoreError, StoredCanary, Unacknowledged, acks, canaries, files,
+    schema, spans,
+};
+
+/// Looks on while the store is written by others.
+#[derive(Debug)]
+pub struct StoreReader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+/// Rows that were passed over because their record makes no sense: somebody else wrote there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unreadable {
+    /// How many.
+    pub count: u64,
+    /// `seq` of the first.
+    pub first: u64,
+}
+
+impl StoreReader {
+    /// Opens the store in `directory` for reading.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is none; no permission, damaged, of a newer version.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = files::find(directory)?;
+        match schema::open_for_reading(&path)? {
+            Some(connection) => Ok(Self { path, connection }),
+            None => Err(StoreError::Missing {
+                directory: directory.to_path_buf(),
+            }),
+        }
+    }
+
+    /// Gives `visit` each event that `query` asks for, in the order of `seq`, what was learned
+    /// of it later joined to it, until it breaks. Memory stays flat, and nothing is locked while
+    /// `visit` works, however long it takes.
+    ///
+    /// # Errors
+    /// The database cannot be read, or `visit` failed.
+    pub fn for_each<E: From<StoreError>>(
+        &self,
+        query: &EventQuery,
+        mut visit: impl FnMut(EventRecord) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Unreadable, E> {
+        let prepared = Prepared::new(query);
+        let mut unreadable = Unreadable::default();
+        for range in self.ranges(query)? {
+            let mut first = range.0;
+            loop {
+                let page = self.page(&prepared, (first, range.1))?;
+                for row in &page {
+                    match self.record(row)? {
+                        Some(record) => {
+                            if visit(record)?.is_break() {
+                                return Ok(unreadable);
+                            }
+                        }
+                        None => unreadable.add(row.seq),
+                    }
+                }
+                match page.last() {
+                    Some(last) if page.len() == PAGE_ROWS => first = last.seq + 1,
+                    _ => break,
+                }
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// The newest `seq` of all; 0 in an empty store.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn last_seq(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT max(ifnull((SELECT max(seq) FROM visits), 0),
+                                ifnull((SELECT max(seq) FROM requests), 0))",
+                )?
+                .query_row([], |row| row.get(0))
+        })
+    }
+
+    /// A number that changes when somebody has written. Cheap.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        self.read(|connection| {
+            connection.pragma_query_value(None, "data_version", |row| row.get(0))
+        })
+    }
+
+    /// What waits to be acknowledged, if anything does.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn unacknowledged(&self) -> Result<Option<Unacknowledged>, StoreError> {
+        self.read(acks::unacknowledged)
+    }
+
+    /// The `seq` of alerts that wait to be acknowledged, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn waiting(&self, limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.read(|connection| acks::waiting(connection, limit))
+    }
+
+    /// The canaries that were minted, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn canaries(&self) -> Result<Vec<StoredCanary>, StoreError> {
+        self.read(canaries::all)
+    }
+
+    fn ranges(&self, query: &EventQuery) -> Result<Vec<(u64, u64)>, StoreError> {
+        self.read(|connection| spans::ranges(connection, query.after, query.since, query.until))
+    }
+
+    fn page(&self, prepared: &Prepared, range: (u64, u64)) -> Result<Vec<Row>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(&prepared.sql)?
+                .query_map(&prepared.bind(&range, &PAGE_ROWS)[..], |row| {
+                    Ok(Row {
+                        seq: row.get(0)?,
+                        record: row.get(1)?,
+                        status: row.get(2)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// The event in a row; none when it makes no sense.
+    fn record(&self, row: &Row) -> Result<Option<EventRecord>, StoreError> {
+        let Ok(mut record) = serde_json::from_str::<EventRecord>(&row.record) else {
+            return Ok(None);
+        };
+        record.seq = Some(row.seq);
+        record.status = row.status.or(record.status);
+        if record.is_visit() {
+            self.join_details(&mut record, row.seq)?;
+        }
+        Ok(Some(record))
+    }
+
+    fn join_details(&self, record: &mut EventRecord, seq: u64) -> Result<(), StoreError> {
+        let details: Vec<String> = self.read(|connection| {
+            connection
+                .prepare_cached(DETAILS_OF)?
+                .query_map([seq], |row| row.get(0))?
+                .collect()
+        })?;
+        for detail in &details {
+            if let Ok(learned) = serde_json::from_str::<Learned>(detail) {
+                record.status = learned.status.or(record.status);
+            }
+        }
+        Ok(())
+    }
+
+    fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        query(&self.connection).map_err(|error| StoreError::sqlite(&self.path, error))
+    }
+}
+
+impl Unreadable {
+    fn add(&mut self, seq: u64) {
+        if self.count == 0 {
+            self.first = seq;
+        }
+        self.count += 1;
+    }
+}
+
+struct Row {
+    seq: u64,
+    record: String,
+    /// Of a request; a visit's stands in its details.
+    status: Option<u16>,
+}
+
+/// What a detail says.
+#[derive(Deserialize)]
+struct Learned {
+    status: Option<u16>,
+}
+
+const DETAILS_OF: &str = concat!(
+    "SELECT record FROM visits WHERE ",
+    key!("of"),
+    " = ?1 ORDER BY seq"
+);
+
+/// Rows that are fetched at once: a reader that pauses between pages (`log | less`) holds no
+/// snapshot, which would keep the log from being emptied and let it grow.
+const PAGE_ROWS: usize = 256;

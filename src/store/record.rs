@@ -1,0 +1,154 @@
+//! An event as it is read back and shown.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::event::{Event, EventKind, MatchKind, Origin};
+
+/// One event with what was learned of it later: keys in the order in which they are printed, a
+/// key without a value left out. Made from a record of the store, or from an [`Event`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// The store's number; none in a replay without store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// RFC 3339, UTC, six decimals.
+    pub time: String,
+    /// `request`, `visit`, `hello`.
+    pub kind: Cow<'static, str>,
+    /// Whether it is a visit whose origin is not inside.
+    pub alert: bool,
+    /// Id of the canary that was visited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
+    /// The channel that the canary was given to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The owner's words for the canary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// `url`, `token`, `path`.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub matched: Option<Cow<'static, str>>,
+    /// `inside`, `outside`, `unknown`.
+    pub origin: Cow<'static, str>,
+    /// The address that `origin` was judged on.
+    pub client: IpAddr,
+    /// Sender of the request.
+    pub src: IpAddr,
+    /// Its port.
+    pub src_port: u16,
+    /// Receiver of the request.
+    pub dst: IpAddr,
+    /// Its port.
+    pub dst_port: u16,
+    /// VLAN id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    /// `http`, `https`.
+    pub scheme: Cow<'static, str>,
+    /// The method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The request target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// `HTTP/1.1` and its like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Cow<'static, str>>,
+    /// The response's status, known with the event or joined from a later detail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The User-Agent field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// The Referer field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referer: Option<String>,
+    /// What forwarding headers said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_for: Option<String>,
+    /// Server name of the hello.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// Application protocol of the hello.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<String>,
+    /// JA4 fingerprint of the hello.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
+    /// What makes it less than perfect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<Cow<'static, str>>,
+}
+
+impl EventRecord {
+    /// Whether a canary was visited: its status comes in a record of its own, a little later.
+    pub fn is_visit(&self) -> bool {
+        self.canary.is_some()
+    }
+}
+
+impl From<&Event> for EventRecord {
+    fn from(event: &Event) -> Self {
+        Self {
+            seq: event.seq,
+            time: event.time.to_string(),
+            kind: kind(event.kind).into(),
+            alert: event.alert,
+            canary: event.canary.clone(),
+            channel: event.channel.clone(),
+            label: event.label.clone(),
+            matched: event.matched.map(|found| matched(found).into()),
+            origin: origin(event.origin).into(),
+            client: event.client,
+            src: event.src,
+            src_port: event.src_port,
+            dst: event.dst,
+            dst_port: event.dst_port,
+            vlan: event.vlan,
+            scheme: event.scheme.into(),
+            method: event.method.clone(),
+            host: event.host.clone(),
+            target: event.target.clone(),
+            version: event.version.map(Cow::from),
+            status: event.status,
+            user_agent: event.user_agent.clone(),
+            referer: event.referer.clone(),
+            forwarded_for: event.forwarded_for.clone(),
+            sni: event.sni.clone(),
+            alpn: event.alpn.clone(),
+            ja4: event.ja4.clone(),
+            flags: event.flags.names().map(Cow::from).collect(),
+        }
+    }
+}
+
+const fn kind(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Request => "request",
+        EventKind::Visit => "visit",
+        EventKind::Hello => "hello",
+    }
+}
+
+const fn matched(matched: MatchKind) -> &'static str {
+    match matched {
+        MatchKind::Path => "path",
+        MatchKind::Token => "token",
+        MatchKind::Url => "url",
+    }
+}
+
+const fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Inside => "inside",
+        Origin::Outside => "outside",
+        Origin::Unknown => "unknown",
+    }
+}

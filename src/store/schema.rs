@@ -1,0 +1,219 @@
+//! Tables and indexes, their version, and how a connection is set up.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use crate::store::StoreError;
+
+/// A key of a record of `visits`, as an SQL expression: NULL where the record lacks it, or was
+/// tampered with so that it is JSON no more. Indexes and queries must use the very same text.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(
+            "iif(json_valid(record),json_extract(record,'$.",
+            $name,
+            "'),NULL)"
+        )
+    };
+}
+pub(super) use key;
+
+/// Opens the database for writing, with its tables made or brought up to date.
+pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection =
+        Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, true, error))?;
+    let wrong = |error| StoreError::sqlite(path, error);
+    connection.busy_timeout(BUSY_WAIT).map_err(wrong)?;
+    refuse_strangers(&connection, path)?;
+    connection
+        .pragma_update(None, "journal_mode", "wal")
+        .and_then(|()| connection.execute_batch(WRITER_PRAGMAS))
+        .map_err(wrong)?;
+    migrate(&mut connection).map_err(wrong)?;
+    Ok(connection)
+}
+
+/// Opens the database for reading only. `None`: it has no tables yet.
+pub(super) fn open_for_reading(path: &Path) -> Result<Option<Connection>, StoreError> {
+    let connection = connect_read_only(path)?;
+    refuse_strangers(&connection, path)?;
+    let version = user_version(&connection).map_err(|error| StoreError::sqlite(path, error))?;
+    Ok((version > 0).then_some(connection))
+}
+
+/// A clean database in a folder that takes no writes has no log beside it and can get none:
+/// SQLite reads it only when told that nothing changes.
+fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let open = |query: &str| -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(uri(path, query), flags)?;
+        connection.busy_timeout(BUSY_WAIT)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    match open("") {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+            match log_is_empty(path) {
+                true => open("?immutable=1").map_err(|again| cannot_open(path, false, again)),
+                false => Err(cannot_open(path, false, error)),
+            }
+        }
+        other => other.map_err(|error| cannot_open(path, false, error)),
+    }
+}
+
+fn log_is_empty(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(true, |found| found.len() == 0)
+}
+
+/// Every byte of the path stands for itself, whatever a URI would make of it.
+fn uri(path: &Path, query: &str) -> OsString {
+    let mut text = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                text.push(char::from(*byte));
+            }
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text.push_str(query);
+    text.into()
+}
+
+/// What the file system says is plainer than SQLite's "unable to open database file".
+fn cannot_open(path: &Path, to_write: bool, error: rusqlite::Error) -> StoreError {
+    let tried = OpenOptions::new().read(true).write(to_write).open(path);
+    match (tried, error.sqlite_error_code()) {
+        (Err(cause), _) => StoreError::io(path, "open", cause),
+        (Ok(_), Some(ErrorCode::CannotOpen)) => StoreError::Forbidden {
+            path: path.parent().unwrap_or(path).to_path_buf(),
+        },
+        (Ok(_), _) => StoreError::sqlite(path, error),
+    }
+}
+
+/// A newer schema, or a database of something else, is not touched.
+fn refuse_strangers(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let wrong = |error| StoreError::sqlite(path, error);
+    let found = user_version(connection).map_err(wrong)?;
+    if found > VERSION {
+        return Err(StoreError::Newer {
+            path: path.to_path_buf(),
+            found,
+            known: VERSION,
+        });
+    }
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(wrong)?;
+    if found == 0 && tables > 0 {
+        return Err(StoreError::Damaged {
+            path: path.to_path_buf(),
+            reason: "it is a database of something else".into(),
+        });
+    }
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    if user_version(connection)? == VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Asked again under the lock: two processes may open a new store at once.
+    if user_version(&transaction)? < 1 {
+        transaction.execute_batch(TABLES_1)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// How long one process waits for another's write. The daemon writes for milliseconds at a time.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// Version of the schema, kept in `PRAGMA user_version`.
+const VERSION: i64 = 1;
+
+/// A commit is on disk when it returns. A log of up to 8 MiB is kept for reuse after a checkpoint.
+const WRITER_PRAGMAS: &str = "
+    PRAGMA synchronous = FULL;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA journal_size_limit = 8388608;
+";
+
+/// `requests.time`, `spans.earliest` and `spans.latest` are microseconds since the Unix epoch.
+/// `requests.bytes_total` sums the sizes of all requests ever written up to this one: what two
+/// rows differ by is what stands between them, so that nothing must be added up to know the size.
+/// The indexes on `visits` hold what its records say and can be made anew from them.
+const TABLES_1: &str = concat!(
+    "
+    CREATE TABLE visits (
+        seq INTEGER PRIMARY KEY,
+        record TEXT NOT NULL,
+        hash TEXT NOT NULL
+    );
+    CREATE INDEX visits_by_canary ON visits (",
+    key!("canary"),
+    ") WHERE ",
+    key!("canary"),
+    " IS NOT NULL;
+    CREATE INDEX visits_by_channel ON visits (",
+    key!("channel"),
+    ") WHERE ",
+    key!("channel"),
+    " IS NOT NULL;
+    CREATE INDEX visits_by_of ON visits (",
+    key!("of"),
+    ") WHERE ",
+    key!("of"),
+    " IS NOT NULL;
+    CREATE INDEX visits_that_alert ON visits (seq) WHERE ",
+    key!("alert"),
+    " = 1;
+    CREATE TABLE requests (
+        seq INTEGER PRIMARY KEY,
+        time INTEGER NOT NULL,
+        bytes_total INTEGER NOT NULL,
+        status INTEGER,
+        record TEXT NOT NULL
+    );
+    CREATE TABLE acks (
+        seq INTEGER PRIMARY KEY,
+        time TEXT NOT NULL,
+        through INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE canaries (
+        id TEXT PRIMARY KEY NOT NULL,
+        url TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        label TEXT,
+        token TEXT,
+        control INTEGER NOT NULL DEFAULT 0,
+        created TEXT NOT NULL
+    );
+    CREATE TABLE spans (
+        number INTEGER PRIMARY KEY,
+        earliest INTEGER NOT NULL,
+        latest INTEGER NOT NULL
+    );
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY NOT NULL,
+        value
+    ) WITHOUT ROWID;
+"
+);

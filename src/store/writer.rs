@@ -1,0 +1,365 @@
+//! The one writer: batches of events and details, each in one transaction.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde_json::{Value, json};
+
+use crate::engine::event::{Detail, Event, EventId, EventKind};
+use crate::engine::frame::Timestamp;
+use crate::store::canonical::{self, Fields};
+use crate::store::{
+    Acknowledge, Acknowledged, Incoming, StoreError, StoreOptions, StoredCanary, Unacknowledged,
+    acks, canaries, chain, files, requests, schema, spans,
+};
+
+/// The one writer of a data directory. It blocks: give it a thread of its own.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Connection,
+    options: StoreOptions,
+    /// Events that may still be given details, and where they stand.
+    unsettled: Places,
+    /// What SQLite's counter of other connections' commits said last.
+    data_version: i64,
+    /// Pages that the log may reach before a commit carries them over to the database.
+    checkpoint_pages: u32,
+}
+
+/// What a commit brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Each event of the batch with its `seq`, in order.
+    pub events: Vec<(EventId, u64)>,
+    /// Details of events that are not known any more (a bound was reached): not kept.
+    pub details_lost: u64,
+    /// Background requests that had to go because of the cap.
+    pub requests_pruned: u64,
+}
+
+impl Store {
+    /// Opens the store in `directory`; makes directory and store where they are missing.
+    ///
+    /// # Errors
+    /// No permission, a damaged database, one of a newer version, a full disk.
+    pub fn open(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        let path = files::prepare(directory)?;
+        let store = Self::over(path, options)?;
+        files::sync_directory(directory)?; // the log that SQLite keeps beside the database
+        Ok(store)
+    }
+
+    /// Opens the store in `directory` only if it is there: for commands that add to it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`StoreError::Missing`].
+    pub fn open_existing(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::over(files::find(directory)?, options)
+    }
+
+    fn over(path: PathBuf, options: StoreOptions) -> Result<Self, StoreError> {
+        let connection = schema::open_for_writing(&path)?;
+        let mut store = Self {
+            path,
+            connection,
+            options,
+            unsettled: BTreeMap::new(),
+            data_version: 0,
+            checkpoint_pages: 0,
+        };
+        store.changed()?;
+        Ok(store)
+    }
+
+    /// Writes all of `batch` in one transaction, which is on disk when this returns. Each event
+    /// is given its `seq`, in order.
+    ///
+    /// # Errors
+    /// Nothing of the batch is kept then, and it can be tried again.
+    pub fn commit(&mut self, batch: &[Incoming]) -> Result<Committed, StoreError> {
+        let (committed, placed) = self
+            .write(batch)
+            .map_err(|error| StoreError::sqlite(&self.path, error))?;
+        self.unsettled.extend(placed);
+        self.forget(batch);
+        Ok(committed)
+    }
+
+    /// Acknowledges alerts, all or none of those that are asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotAcknowledge`] when one of them is no alert; nothing is changed then.
+    pub fn acknowledge(
+        &mut self,
+        which: &Acknowledge,
+        at: Timestamp,
+    ) -> Result<Acknowledged, StoreError> {
+        acks::acknowledge(&mut self.connection, &self.path, which, at)
+    }
+
+    /// What waits to be acknowledged, if anything does.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn unacknowledged(&self) -> Result<Option<Unacknowledged>, StoreError> {
+        acks::unacknowledged(&self.connection).map_err(|error| self.wrong(error))
+    }
+
+    /// Whether somebody else (`ack`, `mint`) has written since this was last asked. Cheap.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn changed(&mut self) -> Result<bool, StoreError> {
+        let version = data_version(&self.connection).map_err(|error| self.wrong(error))?;
+        let before = std::mem::replace(&mut self.data_version, version);
+        Ok(before != version)
+    }
+
+    /// The canaries that were minted, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn canaries(&self) -> Result<Vec<StoredCanary>, StoreError> {
+        canaries::all(&self.connection).map_err(|error| self.wrong(error))
+    }
+
+    /// Adds canaries, all or none.
+    ///
+    /// # Errors
+    /// An id that is there already, or the database cannot be written.
+    pub fn add_canaries(&mut self, new: &[StoredCanary]) -> Result<(), StoreError> {
+        canaries::add(&mut self.connection, new)
+            .map_err(|error| StoreError::sqlite(&self.path, error))
+    }
+
+    fn wrong(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::sqlite(&self.path, error)
+    }
+
+    fn write(&mut self, batch: &[Incoming]) -> rusqlite::Result<(Committed, Places)> {
+        self.allow_log(batch)?;
+        let mut writing = Writing::new(batch, &self.unsettled);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = Tail::read(&transaction)?;
+        let mut tail = before.clone();
+        for incoming in batch {
+            writing.take(&transaction, &mut tail, incoming)?;
+        }
+        spans::note(&transaction, before.seq, tail.seq)?;
+        if tail.bytes_total > before.bytes_total {
+            let pruned = requests::prune(&transaction, self.options.requests_max_bytes)?;
+            writing.committed.requests_pruned = pruned as u64;
+        }
+        transaction.commit()?;
+        Ok((writing.committed, writing.placed))
+    }
+
+    /// Carrying the log over to the database takes long on a card: a visit, whose light waits,
+    /// leaves that to the next batch without one, within bounds.
+    fn allow_log(&mut self, batch: &[Incoming]) -> rusqlite::Result<()> {
+        let hurry = batch
+            .iter()
+            .any(|incoming| matches!(incoming, Incoming::Event(event) if is_chained(event)));
+        let pages = if hurry {
+            CHECKPOINT_PAGES_HURRY
+        } else {
+            CHECKPOINT_PAGES
+        };
+        if self.checkpoint_pages != pages {
+            self.connection
+                .pragma_update(None, "wal_autocheckpoint", pages)?;
+            self.checkpoint_pages = pages;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, batch: &[Incoming]) {
+        for incoming in batch {
+            if let Incoming::Settled(id) = incoming {
+                self.unsettled.remove(id);
+            }
+        }
+        while self.unsettled.len() > UNSETTLED_MAX {
+            self.unsettled.pop_first();
+        }
+    }
+}
+
+/// Where an event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Visit(u64),
+    Request(u64),
+}
+
+type Places = BTreeMap<EventId, Place>;
+
+/// The ends of both tables. Read anew for each batch: another process may have written.
+#[derive(Clone, Debug)]
+struct Tail {
+    /// The newest `seq` of all.
+    seq: u64,
+    /// Hash of the newest row of `visits`.
+    hash: String,
+    /// `bytes_total` of the newest request.
+    bytes_total: u64,
+}
+
+impl Tail {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let visit: Option<(u64, String)> = connection
+            .prepare_cached("SELECT seq, hash FROM visits ORDER BY seq DESC LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let (visit, hash) = visit.unwrap_or((0, chain::GENESIS.into()));
+        let (request, bytes_total) = requests::newest(connection)?.unwrap_or_default();
+        Ok(Self {
+            seq: visit.max(request),
+            hash,
+            bytes_total,
+        })
+    }
+}
+
+/// One batch on its way: what becomes true when its transaction does.
+struct Writing<'a> {
+    committed: Committed,
+    /// Events of this batch, and where they stand now.
+    placed: Places,
+    /// Events of earlier batches.
+    unsettled: &'a Places,
+    /// Statuses that this batch brings; its own requests are written with theirs at once.
+    statuses: HashMap<EventId, u16>,
+}
+
+impl<'a> Writing<'a> {
+    fn new(batch: &[Incoming], unsettled: &'a Places) -> Self {
+        let statuses = batch.iter().filter_map(|incoming| match incoming {
+            Incoming::Detail(detail) => Some((detail.of, detail.status)),
+            _ => None,
+        });
+        Self {
+            committed: Committed::default(),
+            placed: BTreeMap::new(),
+            unsettled,
+            statuses: statuses.collect(),
+        }
+    }
+
+    fn take(
+        &mut self,
+        transaction: &Transaction<'_>,
+        tail: &mut Tail,
+        incoming: &Incoming,
+    ) -> rusqlite::Result<()> {
+        match incoming {
+            Incoming::Event(event) => self.event(transaction, tail, event),
+            Incoming::Detail(detail) => self.detail(transaction, tail, detail),
+            Incoming::Settled(_) => Ok(()),
+        }
+    }
+
+    fn event(
+        &mut self,
+        transaction: &Transaction<'_>,
+        tail: &mut Tail,
+        event: &Event,
+    ) -> rusqlite::Result<()> {
+        tail.seq += 1;
+        let mut fields = canonical::fields(event).map_err(unwritable)?;
+        fields.insert("seq".into(), Value::from(tail.seq));
+        let place = if is_chained(event) {
+            append(transaction, tail, fields)?;
+            Place::Visit(tail.seq)
+        } else {
+            let record = canonical::write(&fields).map_err(unwritable)?;
+            let status = self.statuses.get(&event.id).copied().or(event.status);
+            tail.bytes_total = requests::insert(
+                transaction,
+                tail.seq,
+                event.time,
+                status,
+                &record,
+                tail.bytes_total,
+            )?;
+            Place::Request(tail.seq)
+        };
+        self.committed.events.push((event.id, tail.seq));
+        self.placed.insert(event.id, place);
+        Ok(())
+    }
+
+    fn detail(
+        &mut self,
+        transaction: &Transaction<'_>,
+        tail: &mut Tail,
+        detail: &Detail,
+    ) -> rusqlite::Result<()> {
+        match (self.placed.get(&detail.of), self.unsettled.get(&detail.of)) {
+            (Some(Place::Request(_)), _) => Ok(()), // written with it
+            (Some(Place::Visit(of)), _) | (None, Some(Place::Visit(of))) => {
+                tail.seq += 1;
+                append(transaction, tail, detail_fields(detail, *of, tail.seq))
+            }
+            (None, Some(Place::Request(seq))) => {
+                requests::set_status(transaction, *seq, detail.status)
+            }
+            (None, None) => {
+                self.committed.details_lost += 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn append(transaction: &Transaction<'_>, tail: &mut Tail, fields: Fields) -> rusqlite::Result<()> {
+    let link = chain::link(fields, &tail.hash).map_err(unwritable)?;
+    transaction
+        .prepare_cached("INSERT INTO visits (seq, record, hash) VALUES (?1, ?2, ?3)")?
+        .execute(params![tail.seq, link.record, link.hash])?;
+    tail.hash = link.hash;
+    Ok(())
+}
+
+fn detail_fields(detail: &Detail, of: u64, seq: u64) -> Fields {
+    let value = json!({
+        "kind": "detail",
+        "of": of,
+        "seq": seq,
+        "status": detail.status,
+        "time": detail.time.to_string(),
+    });
+    match value {
+        Value::Object(fields) => fields,
+        _ => Fields::new(),
+    }
+}
+
+/// Visits, and hellos on a canary, are evidence; the rest is background.
+fn is_chained(event: &Event) -> bool {
+    event.kind == EventKind::Visit || event.canary.is_some()
+}
+
+fn unwritable(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "data_version", |row| row.get(0))
+}
+
+/// Pages of 4 KiB in the log before a commit without a visit empties it: SQLite's own default.
+const CHECKPOINT_PAGES: u32 = 1000;
+/// The same for a commit with a visit: 32 MiB.
+const CHECKPOINT_PAGES_HURRY: u32 = 8000;
+
+/// Events that wait for details at once; beyond, the oldest are forgotten and their details lost.
+/// As many as a busy home has open requests in an hour, at 50 bytes each.
+const UNSETTLED_MAX: usize = 65_536;
+
+#[cfg(test)]
+mod tests;
