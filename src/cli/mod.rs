@@ -10,9 +10,11 @@ mod ack;
 mod check;
 mod led;
 mod log;
+pub mod render;
 mod replay;
 mod run;
 mod status;
+pub mod time;
 
 /// Finds out who opens the links you send in private.
 #[derive(Debug, Parser)]
