@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::store::StoreError;
+
 mod ack;
 mod check;
 mod led;
@@ -87,6 +89,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Bad(error.to_string())
+    }
+}
+
 /// What every subcommand returns.
 pub type CommandResult = Result<Outcome, Failure>;
 
@@ -138,5 +146,13 @@ impl Globals {
     /// The configuration file's path.
     pub fn config_path(&self) -> &Path {
         &self.config
+    }
+
+    /// The data directory: `--data`, and then the configuration does not matter.
+    pub fn data_directory(&self) -> Result<PathBuf, Failure> {
+        match &self.data {
+            Some(directory) => Ok(directory.clone()),
+            None => Ok(PathBuf::from("/var/lib/canarytap")),
+        }
     }
 }

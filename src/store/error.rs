@@ -27,6 +27,12 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
+    /// Its newest events stand in the log beside it, which cannot be read where nothing can be
+    /// written.
+    Unfinished {
+        /// The database.
+        path: PathBuf,
+    },
     /// A newer canarytap made it.
     Newer {
         /// The database.
@@ -133,6 +139,12 @@ impl fmt::Display for StoreError {
             Self::ReadOnly { path } => write!(
                 f,
                 "{} cannot be written: the file system or the file is read-only",
+                path.display()
+            ),
+            Self::Unfinished { path } => write!(
+                f,
+                "{} was not closed, and here nothing can be written, so that its newest events \
+                 cannot be read: copy the whole directory to where you may write, and use --data",
                 path.display()
             ),
             Self::Newer { path, found, known } => write!(

@@ -62,6 +62,15 @@ pub struct StoreOptions {
     pub requests_max_bytes: u64,
 }
 
+impl Default for StoreOptions {
+    /// 100 MiB: a year of 500 requests a day.
+    fn default() -> Self {
+        Self {
+            requests_max_bytes: 100 << 20,
+        }
+    }
+}
+
 /// Name of the database in the data directory.
 pub const DATABASE: &str = "events.db";
 

@@ -1,12 +1,12 @@
 //! Tables and indexes, their version, and how a connection is set up.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::store::StoreError;
 
@@ -25,9 +25,10 @@ pub(super) use key;
 
 /// Opens the database for writing, with its tables made or brought up to date.
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
+    may_write(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
-        Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, true, error))?;
+        Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
     let wrong = |error| StoreError::sqlite(path, error);
     connection.busy_timeout(BUSY_WAIT).map_err(wrong)?;
     refuse_strangers(&connection, path)?;
@@ -59,15 +60,25 @@ fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         Ok(connection)
     };
-    match open("") {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
-            match log_is_empty(path) {
-                true => open("?immutable=1").map_err(|again| cannot_open(path, false, again)),
-                false => Err(cannot_open(path, false, error)),
-            }
-        }
-        other => other.map_err(|error| cannot_open(path, false, error)),
+    let error = match open("") {
+        Err(error) if takes_no_writes(&error) => error,
+        other => return other.map_err(|error| cannot_open(path, error)),
+    };
+    may_use(path, Access::READ_OK)?;
+    match (may_write(path), log_is_empty(path)) {
+        (Ok(()), _) => Err(StoreError::sqlite(path, error)),
+        (Err(_), true) => open("?immutable=1").map_err(|error| cannot_open(path, error)),
+        (Err(_), false) => Err(StoreError::Unfinished {
+            path: path.to_path_buf(),
+        }),
     }
+}
+
+fn takes_no_writes(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+    )
 }
 
 fn log_is_empty(path: &Path) -> bool {
@@ -92,15 +103,32 @@ fn uri(path: &Path, query: &str) -> OsString {
 }
 
 /// What the file system says is plainer than SQLite's "unable to open database file".
-fn cannot_open(path: &Path, to_write: bool, error: rusqlite::Error) -> StoreError {
-    let tried = OpenOptions::new().read(true).write(to_write).open(path);
-    match (tried, error.sqlite_error_code()) {
-        (Err(cause), _) => StoreError::io(path, "open", cause),
-        (Ok(_), Some(ErrorCode::CannotOpen)) => StoreError::Forbidden {
-            path: path.parent().unwrap_or(path).to_path_buf(),
-        },
-        (Ok(_), _) => StoreError::sqlite(path, error),
+fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
+    if error.sqlite_error_code() != Some(ErrorCode::CannotOpen) {
+        return StoreError::sqlite(path, error);
     }
+    let folder = path.parent().unwrap_or(path);
+    let refused = may_use(path, Access::READ_OK).and_then(|()| may_use(folder, Access::WRITE_OK));
+    refused
+        .err()
+        .unwrap_or_else(|| StoreError::sqlite(path, error))
+}
+
+/// SQLite opens what it may not write for reading, and fails at the first write only.
+fn may_write(path: &Path) -> Result<(), StoreError> {
+    may_use(path, Access::READ_OK | Access::WRITE_OK)?;
+    may_use(path.parent().unwrap_or(path), Access::WRITE_OK)
+}
+
+/// Asked without opening: closing a file drops every lock that this process has on it.
+fn may_use(path: &Path, access: Access) -> Result<(), StoreError> {
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)
+        .map_err(|errno| StoreError::io(path, "use", errno.into()))
 }
 
 /// A newer schema, or a database of something else, is not touched.

@@ -31,6 +31,9 @@ pub(super) fn ranges(
     until: Option<Timestamp>,
 ) -> rusqlite::Result<Vec<(u64, u64)>> {
     let mut ranges = Vec::new();
+    if after >= SEQ_MAX {
+        return Ok(ranges);
+    }
     let mut start = after.saturating_add(1);
     if since.is_some() || until.is_some() {
         let mut skipped = connection.prepare_cached(

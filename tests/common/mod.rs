@@ -1,0 +1,74 @@
+//! Events for tests of the store and of the commands that read it.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "tests may assert in the plainest way")]
+
+use canarytap::engine::event::{Detail, Event, EventId, EventKind, Flags, MatchKind, Origin};
+use canarytap::engine::frame::Timestamp;
+use canarytap::store::Incoming;
+
+/// So many seconds after 2013-04-30T17:28:32Z.
+pub fn at(second: u64) -> Timestamp {
+    Timestamp::from_secs_nanos(1_367_342_912 + second, 104_512_000)
+}
+
+/// A background request from outside.
+pub fn request(id: u64) -> Event {
+    let outside = "203.0.113.7".parse().unwrap();
+    Event {
+        id: EventId(id),
+        seq: None,
+        time: at(id),
+        kind: EventKind::Request,
+        alert: false,
+        canary: None,
+        channel: None,
+        label: None,
+        matched: None,
+        origin: Origin::Outside,
+        client: outside,
+        src: outside,
+        src_port: 50112,
+        dst: "192.0.2.10".parse().unwrap(),
+        dst_port: 80,
+        vlan: None,
+        scheme: "http",
+        method: Some("GET".into()),
+        host: Some("www.example.org".into()),
+        target: Some(format!("/page/{id}")),
+        version: Some("HTTP/1.1"),
+        status: None,
+        user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101".into()),
+        referer: None,
+        forwarded_for: None,
+        sni: None,
+        alpn: None,
+        ja4: None,
+        flags: Flags::NONE,
+    }
+}
+
+/// A visit from outside: an alert.
+pub fn visit(id: u64) -> Event {
+    Event {
+        kind: EventKind::Visit,
+        alert: true,
+        canary: Some("k7f3q2m9".into()),
+        channel: Some("skype".into()),
+        label: Some("login link".into()),
+        matched: Some(MatchKind::Url),
+        method: Some("HEAD".into()),
+        target: Some("/x/login.html?user=tbtest&password=geheim".into()),
+        user_agent: None,
+        ..request(id)
+    }
+}
+
+/// The status of an earlier event.
+pub fn status(of: u64, status: u16) -> Incoming {
+    Incoming::Detail(Detail {
+        of: EventId(of),
+        time: at(of),
+        status,
+    })
+}
