@@ -1,0 +1,46 @@
+# Two commands need no preparation: `make demo` and `make test`. `make help` lists the rest.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo test test-long differential bench fmt lint msrv clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the system packages that building and testing need (Debian; apt)
+	@scripts/deps
+
+build: deps ## build the program as it is installed: target/release/canarytap
+	$(CARGO) build --release --locked
+
+demo: deps ## show the main job live: a visit from outside, the light, the log
+	$(CARGO) build --locked
+	@scripts/demo
+
+test: deps ## run every test: unit, property, command line, captures, lab
+	$(CARGO) test --locked
+
+test-long: deps ## the same, with the long rounds of the lab (200 kills instead of 20)
+	CANARYTAP_TEST_LONG=1 $(CARGO) test --locked
+
+differential: deps ## compare replay with tshark over the captures of the tests
+	@scripts/deps tshark
+	$(CARGO) build --release --locked
+	tests/differential tests/captures
+
+bench: deps ## print figures: speed and memory
+	$(CARGO) bench --locked
+
+fmt: ## format the source
+	$(CARGO) fmt
+
+lint: deps ## what the tests do not see: format, clippy, the core by itself, documentation
+	@scripts/lint
+
+msrv: deps ## check with the oldest Rust that is supported
+	@scripts/check-msrv
+
+clean: ## remove everything that was built, and the demo's folder
+	$(CARGO) clean
+	rm -rf demo
