@@ -9,6 +9,8 @@ pub const ENCAPSULATION_DEPTH_MAX: usize = 8;
 pub const FRAGMENTS_PER_DATAGRAM_MAX: usize = 64;
 /// Datagrams waiting for fragments at once.
 pub const FRAGMENTED_DATAGRAMS_MAX: usize = 512;
+/// Bytes of all fragments that wait.
+pub const FRAGMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long, in capture time, a datagram waits for its fragments (RFC 791 suggests 15 s,
 /// RFC 8200 allows 60 s, Linux gives 30 s).
 pub const FRAGMENT_WAIT: Duration = Duration::from_secs(30);
@@ -18,6 +20,9 @@ pub const FRAGMENT_WAIT: Duration = Duration::from_secs(30);
 pub const HEAD_BYTES_MAX: usize = 256 * 1024;
 /// Header fields of a head that are looked at.
 pub const HEAD_FIELDS_MAX: usize = 512;
+/// Bytes of a field's value (User-Agent, Referer) that an event keeps: more than any honest
+/// client sends, little enough for a small card.
+pub const FIELD_BYTES_MAX: usize = 4096;
 /// Requests of one connection that wait for their response (pipelining).
 pub const PIPELINED_REQUESTS_MAX: usize = 256;
 
@@ -26,6 +31,12 @@ pub const PIPELINED_REQUESTS_MAX: usize = 256;
 pub const REORDER_BYTES_PER_DIRECTION_MAX: usize = 2 * 1024 * 1024;
 /// How long, in capture time, a hole is waited for when no acknowledgement passes it.
 pub const HOLE_WAIT: Duration = Duration::from_secs(30);
+/// How long, in capture time, a hole is waited for that the receiver has acknowledged: mirrors
+/// put packets after their acknowledgement, but by milliseconds.
+pub const HOLE_ACKED_WAIT: Duration = Duration::from_millis(500);
+/// How long, in capture time, a flow that ended is remembered, so that late duplicates of its
+/// segments are not taken for something new.
+pub const FLOW_LINGER: Duration = Duration::from_secs(30);
 /// How long, in capture time, a silent flow is kept.
 pub const FLOW_IDLE: Duration = Duration::from_secs(3600);
 

@@ -3,6 +3,19 @@
 //! `frame < link < net < transport < app < canary < event`: each names only those before it
 //! (`event`, `limits` and `counters` are plain data that all may name).
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::app::Session;
+use crate::engine::canary::Matcher;
+use crate::engine::counters::Counters;
+use crate::engine::event::EventSink;
+use crate::engine::frame::{Frame, Timestamp};
+use crate::engine::limits::Limits;
+use crate::engine::net::{Decoder, IpPacket};
+use crate::engine::reporter::Reporter;
+use crate::engine::transport::{FlowTable, Segment};
+
 pub mod app;
 pub mod canary;
 pub mod counters;
@@ -11,4 +24,118 @@ pub mod frame;
 pub mod limits;
 pub mod link;
 pub mod net;
+mod reporter;
 pub mod transport;
+
+/// How often, in capture time, what waits is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// IP protocol number of TCP.
+const TCP: u8 = 6;
+
+/// The whole core behind three calls: a frame, a tick, a new list of what to look for.
+pub struct Engine {
+    decoder: Decoder,
+    flows: FlowTable<Session>,
+    reporter: Reporter,
+    counters: Counters,
+    now: Timestamp,
+    next_tick: Timestamp,
+}
+
+impl Engine {
+    /// An engine that looks for what `matcher` knows, within `limits`.
+    pub fn new(limits: Limits, matcher: Arc<Matcher>) -> Self {
+        Self {
+            decoder: Decoder::default(),
+            flows: FlowTable::new(limits),
+            reporter: Reporter::new(matcher),
+            counters: Counters::default(),
+            now: Timestamp::default(),
+            next_tick: Timestamp::default(),
+        }
+    }
+
+    /// Takes one frame the whole way; what it completes is told to `sink` before this returns.
+    pub fn on_frame(&mut self, frame: &Frame<'_>, sink: &mut impl EventSink) {
+        self.counters.frames += 1;
+        let Self {
+            decoder,
+            flows,
+            reporter,
+            counters,
+            ..
+        } = self;
+        decoder.on_frame(frame, counters, &mut |packet, counters| {
+            if let Some(segment) = read_segment(packet, reporter, counters) {
+                let mut handler = reporter.handler(sink);
+                flows.on_segment(&segment, frame.time, counters, &mut handler);
+            }
+        });
+        self.advance(frame.time, sink);
+    }
+
+    /// Lets capture time pass while the wire is silent.
+    pub fn on_tick(&mut self, now: Timestamp, sink: &mut impl EventSink) {
+        self.now = self.now.max(now);
+        self.next_tick = self.now.plus(TICK);
+        self.decoder.on_tick(self.now, &mut self.counters);
+        let mut handler = self.reporter.handler(sink);
+        self.flows
+            .on_tick(self.now, &mut self.counters, &mut handler);
+    }
+
+    /// The capture ended: reads what waited for a hole to be filled and closes every flow.
+    pub fn finish(&mut self, sink: &mut impl EventSink) {
+        let mut handler = self.reporter.handler(sink);
+        self.flows
+            .finish(self.now, &mut self.counters, &mut handler);
+    }
+
+    /// Looks for something else from now on. Flows and what they hold stay.
+    pub fn set_matcher(&mut self, matcher: Arc<Matcher>) {
+        self.reporter.set_matcher(matcher);
+    }
+
+    /// What was dropped and why.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Flows in the table.
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Bytes held by flows and buffers.
+    pub fn heap_bytes(&self) -> usize {
+        self.flows.heap_bytes() + self.decoder.heap_bytes()
+    }
+
+    fn advance(&mut self, now: Timestamp, sink: &mut impl EventSink) {
+        self.now = self.now.max(now);
+        if self.now >= self.next_tick {
+            self.on_tick(now, sink);
+        }
+    }
+}
+
+/// The TCP segment in a packet, when one of its ports is read.
+fn read_segment<'a>(
+    packet: &IpPacket<'a>,
+    reporter: &Reporter,
+    counters: &mut Counters,
+) -> Option<Segment<'a>> {
+    if packet.protocol != TCP {
+        counters.ip_not_tcp += 1;
+        return None;
+    }
+    let Ok(segment) = Segment::parse(packet) else {
+        counters.tcp_malformed += 1;
+        return None;
+    };
+    if !reporter.reads_port(segment.src_port()) && !reporter.reads_port(segment.dst_port()) {
+        counters.tcp_other_ports += 1;
+        return None;
+    }
+    Some(segment)
+}

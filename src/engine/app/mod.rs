@@ -1,11 +1,17 @@
 //! From ordered bytes to observations: requests, their responses, hellos.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use crate::engine::counters::Counters;
 use crate::engine::event::{EventId, Flags};
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::StreamContext;
+
+pub use session::Session;
+
+mod http1;
+mod session;
 
 /// A header field: name as on the wire, value with folds undone and outer white space removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +59,8 @@ pub struct RequestHead<'a> {
     /// The authority that the request is for: of an absolute target, else of the Host field or
     /// `:authority`. With port, in the sender's case. None when it names none.
     pub authority: Option<&'a [u8]>,
+    /// The client that a PROXY protocol header ahead of the request named.
+    pub proxied_for: Option<IpAddr>,
     /// The header fields, in order.
     pub fields: Vec<HeaderField<'a>>,
     /// What is known against it: `GAP`, `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.

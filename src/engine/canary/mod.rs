@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub use origin::{Home, ProxyHeader, TrustedProxy};
-pub use url::NormalizedUrl;
+pub use matcher::{Match, Matcher};
+pub use origin::{Home, Judgement, ProxyHeader, TrustedProxy};
+pub use url::{NormalizedUrl, UrlError, normalize_host};
 
+mod matcher;
+pub mod mint;
 mod origin;
 mod url;
 

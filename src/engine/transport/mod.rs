@@ -4,12 +4,22 @@
 
 use std::net::SocketAddr;
 
+use crate::engine::counters::Counters;
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
 use crate::engine::link::Scope;
 
+mod assembler;
+mod flow;
+mod flow_table;
+mod lru;
+mod segment;
+mod seq;
 mod tuple;
 
+pub use flow_table::FlowTable;
+pub use segment::{Segment, SegmentError};
+pub use seq::SeqNum;
 pub use tuple::{Direction, FiveTuple};
 
 /// A piece of one direction of a stream, in order.
@@ -67,9 +77,15 @@ pub trait FlowState {
 /// The layer above: it is given each flow's chunks in order.
 pub trait StreamHandler<S: FlowState> {
     /// A flow begins: what to keep for it.
-    fn on_open(&mut self, context: &StreamContext) -> S;
+    fn on_open(&mut self) -> S;
     /// The next piece of one direction.
-    fn on_chunk(&mut self, context: &StreamContext, chunk: Chunk<'_>, state: &mut S);
+    fn on_chunk(
+        &mut self,
+        context: &StreamContext,
+        chunk: Chunk<'_>,
+        state: &mut S,
+        counters: &mut Counters,
+    );
     /// The flow ended, was silent too long or was evicted.
-    fn on_close(&mut self, time: Timestamp, state: S);
+    fn on_close(&mut self, time: Timestamp, state: S, counters: &mut Counters);
 }

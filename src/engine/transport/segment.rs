@@ -1,0 +1,93 @@
+//! One TCP segment, read from its packet (RFC 9293 §3.1).
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use etherparse::TcpSlice;
+
+use crate::engine::link::Scope;
+use crate::engine::net::IpPacket;
+use crate::engine::transport::FiveTuple;
+use crate::engine::transport::seq::SeqNum;
+
+/// A TCP segment whose payload is borrowed from the packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// The network that it belongs to.
+    pub scope: Scope,
+    /// Sender and receiver.
+    pub tuple: FiveTuple,
+    /// Number of its first byte (or of its SYN).
+    pub seq: SeqNum,
+    /// The next byte that the sender expects.
+    pub ack: Option<SeqNum>,
+    /// Opens a connection.
+    pub syn: bool,
+    /// Nothing comes after its payload.
+    pub fin: bool,
+    /// Resets the connection.
+    pub rst: bool,
+    /// Window as on the wire, before scaling.
+    pub window: u16,
+    /// Its bytes.
+    pub payload: &'a [u8],
+    /// Whether the snap length cut the payload.
+    pub cut: bool,
+}
+
+impl<'a> Segment<'a> {
+    /// Reads the segment in a packet whose protocol is TCP.
+    ///
+    /// # Errors
+    /// [`SegmentError`] when the header is cut or its length field is impossible.
+    pub fn parse(packet: &IpPacket<'a>) -> Result<Self, SegmentError> {
+        let tcp = TcpSlice::from_slice(packet.payload).map_err(|_| SegmentError {
+            had: packet.payload.len(),
+        })?;
+        Ok(Self {
+            scope: packet.scope,
+            tuple: FiveTuple {
+                src: SocketAddr::new(packet.src, tcp.source_port()),
+                dst: SocketAddr::new(packet.dst, tcp.destination_port()),
+            },
+            seq: SeqNum(tcp.sequence_number()),
+            ack: tcp.ack().then(|| SeqNum(tcp.acknowledgment_number())),
+            syn: tcp.syn(),
+            fin: tcp.fin(),
+            rst: tcp.rst(),
+            window: tcp.window_size(),
+            payload: tcp.payload(),
+            cut: packet.cut,
+        })
+    }
+
+    /// Port of the sender.
+    pub fn src_port(&self) -> u16 {
+        self.tuple.src.port()
+    }
+
+    /// Port of the receiver.
+    pub fn dst_port(&self) -> u16 {
+        self.tuple.dst.port()
+    }
+
+    /// Number of the first payload byte: a SYN takes one number before it.
+    pub fn payload_seq(&self) -> SeqNum {
+        self.seq.plus(u32::from(self.syn))
+    }
+}
+
+/// A segment whose header does not hold together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentError {
+    /// Bytes that were there.
+    pub had: usize,
+}
+
+impl fmt::Display for SegmentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no whole TCP header in {} bytes", self.had)
+    }
+}
+
+impl std::error::Error for SegmentError {}
