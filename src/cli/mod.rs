@@ -137,9 +137,8 @@ fn complain(message: &str, status: u8) -> ExitCode {
 
 /// Prints a message for people on standard error.
 pub fn tell(message: &str) {
-    use io::Write as _;
     // Nobody is left to tell when standard error itself is gone.
-    let _gone = writeln!(io::stderr().lock(), "{message}");
+    let _gone = crate::led::tell(message);
 }
 
 impl Globals {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config::LightRole;
 use crate::led::recording::Recording;
-use crate::led::{Led, LedError};
+use crate::led::{Led, LedError, Leds};
 
 /// All configured lights. Dark when opened and when dropped; dropping frees their pins.
 pub struct Lights {
@@ -23,7 +23,7 @@ struct Light {
 
 impl Lights {
     /// Lights that `driver` moves, each already dark.
-    pub fn new(driver: &'static str, leds: Vec<(LightRole, Box<dyn Led>)>) -> Self {
+    pub fn new(driver: &'static str, leds: Leds) -> Self {
         let lights = leds.into_iter().map(|(role, led)| Light {
             role,
             led,
@@ -214,8 +214,7 @@ mod tests {
     fn a_recording_shows_changes_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lights");
-        let leds: Vec<(LightRole, Box<dyn Led>)> =
-            vec![(LightRole::Alert, Box::new(MemoryLed::default()))];
+        let leds: Leds = vec![(LightRole::Alert, Box::new(MemoryLed::default()))];
         let mut lights =
             Lights::new("memory", leds).recorded(Some(Recording::open(&path).unwrap()));
         for on in [true, true, false] {

@@ -12,7 +12,7 @@ use crate::config::{LedConfig, LedDriver, LightRole};
 pub use error::LedError;
 pub use lights::{Lights, ROLES, role_name};
 pub use pattern::LedPattern;
-pub use player::{Activity, AlertKind, Armed, LightState, play};
+pub use player::{Activity, AlertKind, Armed, LightState, Player, play};
 pub use recording::Recording;
 pub use terminal::tell;
 
@@ -33,6 +33,9 @@ pub trait Led: Send {
     /// What the driver says.
     fn set(&mut self, on: bool) -> Result<(), LedError>;
 }
+
+/// Each light with what it shows.
+pub type Leds = Vec<(LightRole, Box<dyn Led>)>;
 
 /// Opens the configured lights, all dark. `auto` takes the first driver that is there.
 ///
@@ -109,7 +112,7 @@ fn shown_roles(config: &LedConfig) -> Vec<LightRole> {
 }
 
 /// Lights that nobody sees, but that can be recorded.
-fn leds_for_nobody(config: &LedConfig) -> Vec<(LightRole, Box<dyn Led>)> {
+fn leds_for_nobody(config: &LedConfig) -> Leds {
     shown_roles(config)
         .into_iter()
         .map(|role| -> (LightRole, Box<dyn Led>) { (role, Box::new(NoLed)) })

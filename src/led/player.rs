@@ -3,10 +3,13 @@
 //! Of its own accord it wakes at a pattern's changes only: in quiet times twice in three
 //! seconds. Times are monotonic, so that setting the clock stalls no light.
 
+use std::io;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::runtime::Builder;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::LightRole;
@@ -87,7 +90,62 @@ impl Activity {
     }
 }
 
-/// Plays until the sender of `state` is dropped, then leaves all lights dark and frees them.
+/// A player on a thread of its own, so that neither a disk nor a busy runtime delays a light.
+/// Dropping it waits until the lights are dark and their pins free; what it plays, `state` and
+/// `activity`, can then be given to the next one.
+#[derive(Debug)]
+pub struct Player {
+    fault: watch::Receiver<Option<LedError>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Player {
+    /// Begins to play.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no timer.
+    pub fn start(
+        lights: Lights,
+        state: watch::Receiver<LightState>,
+        activity: Activity,
+    ) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let (found, fault) = watch::channel(None);
+        let (stop, stopped) = oneshot::channel();
+        let play = async move {
+            tokio::select! {
+                () = play(lights, state, activity, found) => {}
+                _ = stopped => {} // the lights go dark as they are dropped
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("lights".into())
+            .spawn(move || runtime.block_on(play))?;
+        Ok(Self {
+            fault,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// What is wrong with a light, while something is.
+    pub fn fault(&self) -> Option<LedError> {
+        self.fault.borrow().clone()
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there was printed there, and its lights were dropped all the same.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// Plays until every sender of `state` is dropped, then leaves all lights dark and frees them.
 ///
 /// `fault` says what is wrong with a light, from its first failure until it works again.
 pub async fn play(
@@ -96,25 +154,25 @@ pub async fn play(
     activity: Activity,
     fault: watch::Sender<Option<LedError>>,
 ) {
-    let mut player = Player::new(lights, *state.borrow_and_update());
+    let mut show = Show::new(lights, *state.borrow_and_update());
     loop {
-        let next = player.show(Instant::now());
-        report(&fault, player.fault.take());
-        let ready = player.ready_for_pulse();
+        let next = show.advance(Instant::now());
+        report(&fault, show.fault.take());
+        let ready = show.ready_for_pulse();
         tokio::select! {
             biased; // an alert goes before a flash
             changed = state.changed() => match changed {
-                Ok(()) => player.change(*state.borrow_and_update(), Instant::now()),
+                Ok(()) => show.change(*state.borrow_and_update(), Instant::now()),
                 Err(_) => break, // the daemon is done
             },
-            () = activity.0.notified(), if ready => player.flash(Instant::now()),
+            () = activity.0.notified(), if ready => show.flash(Instant::now()),
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
         }
     }
-    report(&fault, player.lights.dark().err());
+    report(&fault, show.lights.dark().err());
 }
 
-struct Player {
+struct Show {
     lights: Lights,
     state: LightState,
     /// When the alert pattern and the armed pattern began.
@@ -126,7 +184,7 @@ struct Player {
     fault: Option<LedError>,
 }
 
-impl Player {
+impl Show {
     fn new(lights: Lights, state: LightState) -> Self {
         let now = Instant::now();
         Self {
@@ -159,7 +217,7 @@ impl Player {
     }
 
     /// Gives every light its level at `now`, and says when one changes next.
-    fn show(&mut self, now: Instant) -> Option<Instant> {
+    fn advance(&mut self, now: Instant) -> Option<Instant> {
         self.flash = self.flash.filter(|begun| now < *begun + FLASH + REST);
         ROLES
             .into_iter()

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::LightRole;
-use crate::led::{Led, LedError, role_name};
+use crate::led::{Led, LedError, Leds, role_name};
 
 /// How lights are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct TerminalLed {
 ///
 /// # Errors
 /// [`LedError::Driver`] when standard error takes nothing.
-pub fn open(style: Style, roles: &[LightRole]) -> Result<Vec<(LightRole, Box<dyn Led>)>, LedError> {
+pub fn open(style: Style, roles: &[LightRole]) -> Result<Leds, LedError> {
     let mut screen = Screen::new(io::stderr(), style, roles);
     screen.draw().map_err(|error| LedError::terminal(&error))?;
     *shared() = Some(screen);

@@ -92,7 +92,10 @@ pub(super) fn judge(home: &Home, src: IpAddr, head: &RequestHead<'_>) -> Judgeme
 impl Home {
     fn is_inside(&self, address: IpAddr) -> bool {
         self.public.contains(&address)
-            || self.networks.iter().any(|network| network.contains(&address))
+            || self
+                .networks
+                .iter()
+                .any(|network| network.contains(&address))
     }
 
     fn origin_of(&self, client: IpAddr) -> Origin {
@@ -280,11 +283,7 @@ mod tests {
     #[test]
     fn a_forged_header_from_outside_changes_nothing() {
         let forged = [("X-Forwarded-For", "192.168.1.50")];
-        let judged = judged(
-            &proxy(ProxyHeader::XForwardedFor),
-            "203.0.113.9",
-            &forged,
-        );
+        let judged = judged(&proxy(ProxyHeader::XForwardedFor), "203.0.113.9", &forged);
         assert_eq!(judged, (Origin::Outside, "203.0.113.9".into()));
     }
 

@@ -39,7 +39,11 @@ pub fn open(
 
 fn ip_in_ip(mut scope: Scope, protocol: u8, bytes: &[u8]) -> Result<NetworkPayload<'_>, LinkError> {
     scope.push_tunnel(KIND_IP, u32::from(protocol));
-    let ethertype = if protocol == IPV4_IN_IP { 0x0800 } else { 0x86dd };
+    let ethertype = if protocol == IPV4_IN_IP {
+        0x0800
+    } else {
+        0x86dd
+    };
     ether_payload(scope, ethertype, bytes)
 }
 
@@ -67,11 +71,7 @@ fn gre(mut scope: Scope, bytes: &[u8]) -> Result<NetworkPayload<'_>, LinkError> 
     }
 }
 
-fn gre_payload(
-    scope: Scope,
-    protocol: u16,
-    inner: &[u8],
-) -> Result<NetworkPayload<'_>, LinkError> {
+fn gre_payload(scope: Scope, protocol: u16, inner: &[u8]) -> Result<NetworkPayload<'_>, LinkError> {
     match protocol {
         0x6558 => ethernet(scope, inner), // transparent Ethernet bridging (RFC 1701)
         _ => ether_payload(scope, protocol, inner),
@@ -79,7 +79,11 @@ fn gre_payload(
 }
 
 /// ERSPAN type II has a header of 8 bytes; type I has none, and no sequence number in GRE.
-fn erspan(mut scope: Scope, sequenced: bool, inner: &[u8]) -> Result<NetworkPayload<'_>, LinkError> {
+fn erspan(
+    mut scope: Scope,
+    sequenced: bool,
+    inner: &[u8],
+) -> Result<NetworkPayload<'_>, LinkError> {
     scope.push_tunnel(KIND_ERSPAN, 0);
     let header = if sequenced { 8 } else { 0 };
     ethernet(scope, inner.get(header..).ok_or(LinkError::Malformed)?)

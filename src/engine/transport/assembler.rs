@@ -82,8 +82,7 @@ impl Assembler {
 
     /// How far a number lies beyond the next byte to deliver; negative for one before it.
     pub(super) fn distance(&self, seq: SeqNum) -> i32 {
-        self.next_seq
-            .map_or(0, |next| seq.distance_from(next))
+        self.next_seq.map_or(0, |next| seq.distance_from(next))
     }
 
     /// Takes in a segment's bytes; `deliver` gets what became contiguous.

@@ -47,11 +47,7 @@ pub(super) struct Flow<S> {
 
 impl<S> Flow<S> {
     /// A flow that begins with this segment, which may lie in its middle.
-    pub(super) fn begin(
-        segment: &Segment<'_>,
-        now: Timestamp,
-        state: S,
-    ) -> Self {
+    pub(super) fn begin(segment: &Segment<'_>, now: Timestamp, state: S) -> Self {
         let key = FlowKey::of(segment);
         let client = guess_client(segment);
         let flags = if segment.syn {

@@ -173,9 +173,7 @@ impl<S: FlowState> FlowTable<S> {
         counters.flows_midstream += u64::from(!segment.syn);
         let state = handler.on_open();
         self.buffered += state.heap_bytes();
-        let slot = self
-            .flows
-            .insert(Flow::begin(segment, now, state));
+        let slot = self.flows.insert(Flow::begin(segment, now, state));
         self.index.insert(key, slot);
         slot
     }

@@ -1,8 +1,8 @@
-use tokio::task::JoinHandle;
+use tokio::task::JoinHandle as Task;
 use tokio::time::sleep;
 
 use super::*;
-use crate::led::Led;
+use crate::led::Leds;
 use crate::led::memory::MemoryLed;
 
 /// A player over lights that remember, in paused time.
@@ -13,14 +13,14 @@ struct Bench {
     state: watch::Sender<LightState>,
     activity: Activity,
     fault: watch::Receiver<Option<LedError>>,
-    task: JoinHandle<()>,
+    task: Task<()>,
     begun: Instant,
 }
 
 impl Bench {
     fn new(state: LightState) -> Self {
         let [alert, armed, flash] = [(); 3].map(|()| MemoryLed::default());
-        let leds: Vec<(LightRole, Box<dyn Led>)> = vec![
+        let leds: Leds = vec![
             (LightRole::Alert, Box::new(alert.clone())),
             (LightRole::Armed, Box::new(armed.clone())),
             (LightRole::Activity, Box::new(flash.clone())),
@@ -220,4 +220,22 @@ fn a_method_decides_the_kind() {
     assert_eq!(AlertKind::of_method(Some("GET")), AlertKind::Get);
     assert_eq!(AlertKind::of_method(Some("POST")), AlertKind::Other);
     assert_eq!(AlertKind::of_method(None), AlertKind::Other);
+}
+
+#[test]
+fn a_player_on_its_thread_lights_and_frees_its_lights_when_it_is_dropped() {
+    let led = MemoryLed::default();
+    let (state, wanted) = watch::channel(LightState::default());
+    for _ in 0..2 {
+        let leds: Leds = vec![(LightRole::Alert, Box::new(led.clone()))];
+        let lights = Lights::new("memory", leds);
+        let player = Player::start(lights, wanted.clone(), Activity::default()).unwrap();
+        state.send_modify(|state| state.alert = Some(AlertKind::Head));
+        while !led.lit() {
+            thread::yield_now();
+        }
+        assert_eq!(player.fault(), None);
+        drop(player);
+        assert!(!led.lit());
+    }
 }

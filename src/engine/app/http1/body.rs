@@ -4,7 +4,7 @@ use memchr::memchr;
 
 /// What is left of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(in crate::engine::app) enum Body {
     /// So many bytes.
     Length(u64),
     /// Within a chunk size line; the number so far.
@@ -19,7 +19,7 @@ pub(super) enum Body {
 
 /// What came of skipping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Skipped<'a> {
+pub(in crate::engine::app) enum Skipped<'a> {
     /// All bytes belonged to the body, which goes on.
     All(Body),
     /// The body ended; these bytes follow it.
@@ -72,7 +72,10 @@ enum Step<'a> {
 }
 
 fn skip_length(left: u64, bytes: &[u8]) -> Skipped<'_> {
-    match usize::try_from(left).ok().and_then(|left| bytes.get(left..)) {
+    match usize::try_from(left)
+        .ok()
+        .and_then(|left| bytes.get(left..))
+    {
         Some(rest) => Skipped::Rest(rest),
         None => Skipped::All(Body::Length(left - bytes.len() as u64)),
     }

@@ -170,7 +170,10 @@ fn fields(mut rest: &[u8]) -> Vec<HeaderField<'_>> {
     let mut fields: Vec<HeaderField<'_>> = Vec::new();
     while let Some((line, after)) = split_line(rest) {
         rest = after;
-        if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+        if line
+            .first()
+            .is_some_and(|byte| matches!(byte, b' ' | b'\t'))
+        {
             if let Some(last) = fields.last_mut() {
                 unfold(&mut last.value, line.trim_ascii());
             }

@@ -307,7 +307,14 @@ fn skip_empty_lines(bytes: &[u8]) -> &[u8] {
 /// Whether bytes begin with a method that is in use, and a target.
 pub(super) fn begins_like_request(bytes: &[u8]) -> bool {
     const METHODS: [&[u8]; 9] = [
-        b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ",
+        b"GET ",
+        b"HEAD ",
+        b"POST ",
+        b"PUT ",
+        b"DELETE ",
+        b"OPTIONS ",
+        b"PATCH ",
+        b"CONNECT ",
         b"TRACE ",
     ];
     METHODS.iter().any(|method| bytes.starts_with(method))
