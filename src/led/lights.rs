@@ -56,6 +56,11 @@ impl Lights {
         self.driver
     }
 
+    /// Whether real pins are moved.
+    pub fn on_gpio(&self) -> bool {
+        matches!(self.driver, "rppal" | "gpiochip")
+    }
+
     /// What the user should know of how these lights were chosen: to be told once.
     pub fn remarks(&self) -> &[String] {
         &self.remarks

@@ -7,8 +7,11 @@ use std::env;
 use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
 
-use crate::config::{LedConfig, LedDriver, LightRole};
+use crate::config::{LedConfig, LedDriver, LightConfig, LightRole};
 
+use gpiochip::Choice;
+
+pub use button::{Button, ButtonEvent};
 pub use error::LedError;
 pub use lights::{Lights, ROLES, role_name};
 pub use pattern::LedPattern;
@@ -16,13 +19,16 @@ pub use player::{Activity, AlertKind, Armed, LightState, Player, play};
 pub use recording::Recording;
 pub use terminal::tell;
 
+mod button;
 mod error;
+mod gpiochip;
 mod lights;
 #[cfg(test)]
 mod memory;
 mod pattern;
 mod player;
 mod recording;
+mod rppal;
 mod terminal;
 
 /// One light, dark when it is made.
@@ -69,25 +75,49 @@ impl Surroundings {
 fn open_in(config: &LedConfig, around: &Surroundings) -> Result<Lights, LedError> {
     let recording = around.record.as_deref().map(Recording::open).transpose()?;
     let lights = match config.driver {
-        LedDriver::Auto => open_first(config, around)?,
+        LedDriver::Auto => open_first(config, around, &GPIO_DRIVERS)?,
+        LedDriver::Rppal => Lights::new("rppal", rppal::open(&config.lights)?),
+        LedDriver::Gpiochip => {
+            Lights::new("gpiochip", gpiochip::open(&config.lights, Choice::Only)?)
+        }
         LedDriver::Terminal => open_terminal(config, around)?,
         LedDriver::None => Lights::new("none", leds_for_nobody(config)),
-        LedDriver::Rppal | LedDriver::Gpiochip => {
-            return Err(LedError::NoGpio {
-                driver: "gpiochip",
-                reason: "none was found".into(),
-            });
-        }
     };
     Ok(lights.recorded(recording))
 }
 
-fn open_first(config: &LedConfig, around: &Surroundings) -> Result<Lights, LedError> {
-    if around.terminal {
-        return open_terminal(config, around);
+/// A driver's name, and how it opens lights.
+type GpioDriver = (&'static str, fn(&[LightConfig]) -> Result<Leds, LedError>);
+
+/// The drivers of pins, in the order in which `auto` tries them.
+const GPIO_DRIVERS: [GpioDriver; 2] = [
+    ("rppal", rppal::open),
+    ("gpiochip", |lights| gpiochip::open(lights, Choice::Known)),
+];
+
+/// The first driver that is there. One that is there and may not be used is passed over with a
+/// remark; one that finds a pin taken is an error, since another would find it so too.
+fn open_first(
+    config: &LedConfig,
+    around: &Surroundings,
+    drivers: &[GpioDriver],
+) -> Result<Lights, LedError> {
+    let mut remarks = Vec::new();
+    // Without pins there is nothing that GPIO could light.
+    let drivers = drivers.iter().filter(|_| !config.lights.is_empty());
+    for (name, open) in drivers {
+        match open(&config.lights) {
+            Ok(leds) => return Ok(Lights::new(name, leds).with_remarks(remarks)),
+            Err(LedError::NoGpio { .. }) => {}
+            Err(error @ LedError::Forbidden { .. }) => remarks.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
     }
-    let remark = "no lights: there is no GPIO, and standard error is no terminal";
-    Ok(Lights::new("none", leds_for_nobody(config)).with_remarks(vec![remark.into()]))
+    if around.terminal {
+        return Ok(open_terminal(config, around)?.with_remarks(remarks));
+    }
+    remarks.push("no lights: no GPIO can be used, and standard error is no terminal".into());
+    Ok(Lights::new("none", leds_for_nobody(config)).with_remarks(remarks))
 }
 
 fn open_terminal(config: &LedConfig, around: &Surroundings) -> Result<Lights, LedError> {
