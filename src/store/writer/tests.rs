@@ -163,6 +163,25 @@ fn a_batch_that_fails_leaves_nothing_and_can_be_tried_again() {
 }
 
 #[test]
+fn a_full_disk_is_called_so_and_what_did_not_fit_can_be_tried_again() {
+    let (folder, mut store) = store();
+    store.commit(&[event(visit(0))]).unwrap();
+    store
+        .connection
+        .pragma_update(None, "max_page_count", 20)
+        .unwrap();
+    let batch: Vec<_> = (1..2000).map(|id| event(request(id))).collect();
+    let error = store.commit(&batch).unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert_eq!(seqs_and_statuses(&folder).len(), 1);
+    store
+        .connection
+        .pragma_update(None, "max_page_count", 1_000_000)
+        .unwrap();
+    assert_eq!(store.commit(&batch).unwrap().events.len(), 1999);
+}
+
+#[test]
 fn another_writer_in_between_breaks_neither_sequence_nor_chain() {
     let (folder, mut store) = store();
     let mut other = Store::open_existing(folder.path(), OPTIONS).unwrap();
