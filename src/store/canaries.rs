@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use crate::engine::canary::{Canary, NormalizedUrl, UrlError};
+
 /// A canary as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCanary {
@@ -19,6 +21,23 @@ pub struct StoredCanary {
     pub control: bool,
     /// When it was made, RFC 3339.
     pub created: String,
+}
+
+impl StoredCanary {
+    /// The canary as the engine looks for it.
+    ///
+    /// # Errors
+    /// Its URL is none (only when somebody else wrote it).
+    pub fn to_canary(&self) -> Result<Canary, UrlError> {
+        Ok(Canary {
+            id: self.id.clone(),
+            channel: self.channel.clone(),
+            label: self.label.clone(),
+            url: NormalizedUrl::parse(&self.url)?,
+            token: self.token.clone(),
+            control: self.control,
+        })
+    }
 }
 
 /// All of them, in the order in which they were made.

@@ -408,6 +408,12 @@ fn canaries_come_back_in_the_order_in_which_they_were_added() {
     let new = [canary("b"), canary("a")];
     store.add_canaries(&new).unwrap();
     assert_eq!(store.canaries().unwrap(), new);
+    let watched = new[1].to_canary().unwrap();
+    assert_eq!(
+        (watched.url.host.as_str(), watched.url.path.as_str()),
+        ("www.example.org", "/a")
+    );
+    assert!(watched.control);
     assert!(store.add_canaries(&[canary("c"), canary("a")]).is_err());
     assert_eq!(store.canaries().unwrap(), new);
 }
