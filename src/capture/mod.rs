@@ -2,6 +2,16 @@
 
 use crate::engine::frame::Frame;
 
+pub use error::{CaptureError, SavefileError};
+pub use live::{Live, Waker};
+pub use savefile::Savefile;
+
+mod error;
+pub mod filter;
+mod live;
+mod pcapng;
+mod savefile;
+
 /// What a capture gives next.
 #[derive(Debug)]
 pub enum Next<'a> {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Config;
 use crate::store::StoreError;
 
 mod ack;
@@ -147,11 +148,24 @@ impl Globals {
         &self.config
     }
 
+    /// The configuration, with the data directory that `--data` names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, as one usage error.
+    pub fn load_config(&self) -> Result<Config, Failure> {
+        Config::load(&self.config)
+            .map(|config| config.with_data_directory(self.data.as_deref()))
+            .map_err(|errors| Failure::Usage(errors.to_string()))
+    }
+
     /// The data directory: `--data`, and then the configuration does not matter.
+    ///
+    /// # Errors
+    /// As [`load_config`](Self::load_config).
     pub fn data_directory(&self) -> Result<PathBuf, Failure> {
         match &self.data {
             Some(directory) => Ok(directory.clone()),
-            None => Ok(PathBuf::from("/var/lib/canarytap")),
+            None => Ok(self.load_config()?.store.directory),
         }
     }
 }

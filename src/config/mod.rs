@@ -1,11 +1,27 @@
 //! What the user wrote becomes what is valid: two stages, and every error at once.
 
+use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
+use ring::digest::{SHA256, digest};
 
-use crate::engine::canary::{HostPattern, PortSet, TrustedProxy};
+use crate::engine::canary::{
+    Canary, Home, HostPattern, NormalizedUrl, PortSet, TrustedProxy, Watch, mint, private_ranges,
+};
+
+pub use error::{ConfigError, ConfigErrors};
+
+mod error;
+pub mod networks;
+mod parse;
+mod raw;
+pub mod units;
+
+/// Where daemon and clients meet, when the system made it.
+const RUN_DIRECTORY: &str = "/run/canarytap";
 
 /// A valid configuration: nothing in it contradicts the contract of its types.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,4 +166,208 @@ pub enum LightRole {
 pub struct ButtonConfig {
     /// Its pin, BCM numbering; pressed connects it to ground.
     pub pin: u8,
+}
+
+/// Something that `run` needs and the configuration does not name yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What is missing, and the lines to add.
+    pub text: String,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let text = fs::read_to_string(path).map_err(|error| ConfigErrors {
+            path: path.to_owned(),
+            errors: vec![ConfigError {
+                line: None,
+                key: String::new(),
+                value: None,
+                rule: format!("cannot be read: {error}; name another with -c FILE"),
+            }],
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks a configuration's text; `path` is what errors name.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
+        parse::parse(text, path)
+    }
+
+    /// The same with another data directory.
+    #[must_use]
+    pub fn with_data_directory(mut self, directory: Option<&Path>) -> Self {
+        if let Some(directory) = directory {
+            self.store.directory = directory.to_owned();
+        }
+        self
+    }
+
+    /// Where daemon and clients leave each other small files.
+    pub fn run_directory(&self) -> PathBuf {
+        let system = Path::new(RUN_DIRECTORY);
+        match &self.store.run_directory {
+            Some(directory) => directory.clone(),
+            None if system.is_dir() => system.to_owned(),
+            None => self.store.directory.join("run"),
+        }
+    }
+
+    /// What `run` needs and the configuration does not name yet.
+    pub fn missing(&self) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        if self.capture.interface.is_none() {
+            missing.push(Missing {
+                text: format!(
+                    "no interface: under [capture] write interface = \"NAME\"{}",
+                    interfaces_here()
+                ),
+            });
+        }
+        if self.hosts.is_empty() {
+            missing.push(Missing {
+                text: "no watched host: add [[host]] with name = \"www.example.org\"".into(),
+            });
+        }
+        missing
+    }
+
+    /// An interface that is named and does not exist.
+    ///
+    /// # Errors
+    /// The error to show, with the interfaces that do exist.
+    pub fn check_interface(&self) -> Result<(), ConfigErrors> {
+        let Some(name) = self
+            .capture
+            .interface
+            .as_deref()
+            .filter(|name| *name != "any")
+        else {
+            return Ok(());
+        };
+        let exists =
+            networks::interfaces().map_or(true, |names| names.iter().any(|one| one == name));
+        if exists {
+            return Ok(());
+        }
+        Err(ConfigErrors {
+            path: self.path.clone(),
+            errors: vec![ConfigError {
+                line: self.interface_line(),
+                key: "capture.interface".into(),
+                value: Some(format!("\"{name}\"")),
+                rule: format!("there is no such interface{}", interfaces_here()),
+            }],
+        })
+    }
+
+    fn interface_line(&self) -> Option<usize> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        let at = text
+            .lines()
+            .position(|line| line.trim_start().starts_with("interface"))?;
+        Some(at + 1)
+    }
+
+    /// The home as this machine sees it: its own prefixes count where `auto` stands.
+    pub fn home_of_this_machine(&self) -> Home {
+        let mut home = self.home_anywhere();
+        if self.home.auto {
+            home.networks.extend(networks::own_prefixes());
+            home.gateways = networks::gateways();
+        }
+        home
+    }
+
+    /// The home by the configuration alone, for captures from elsewhere.
+    pub fn home_anywhere(&self) -> Home {
+        let mut home = Home {
+            networks: self.home.networks.clone(),
+            public: self.home.public.clone(),
+            gateways: Vec::new(),
+            proxies: self.home.proxies.clone(),
+        };
+        if self.home.auto {
+            home.networks.extend(private_ranges());
+        }
+        home
+    }
+
+    /// The canaries of the configuration.
+    pub fn canaries(&self) -> Vec<Canary> {
+        self.canaries
+            .iter()
+            .filter_map(|canary| {
+                let url = NormalizedUrl::parse(&canary.url).ok()?;
+                Some(Canary {
+                    id: id_of(&url),
+                    channel: canary.channel.clone(),
+                    label: canary.label.clone(),
+                    token: None,
+                    control: false,
+                    url,
+                })
+            })
+            .collect()
+    }
+
+    /// What the engine is to look for: the configured canaries and `minted` ones.
+    pub fn watch(&self, minted: Vec<Canary>, home: Home) -> Watch {
+        Watch {
+            all_hosts: false,
+            hosts: self.hosts.iter().map(|host| host.pattern.clone()).collect(),
+            ports: self.capture.ports.clone(),
+            canaries: self
+                .canaries()
+                .into_iter()
+                .chain(minted)
+                .map(Arc::new)
+                .collect(),
+            home,
+        }
+    }
+
+    /// Addresses of watched servers, when every host names its own: what narrows the filter.
+    pub fn server_addresses(&self) -> Vec<IpAddr> {
+        if self.hosts.iter().any(|host| host.addresses.is_empty()) {
+            return Vec::new();
+        }
+        self.hosts
+            .iter()
+            .flat_map(|host| host.addresses.clone())
+            .collect()
+    }
+}
+
+/// The id of a canary that its owner did not mint: the same for the same URL, always.
+pub fn id_of(url: &NormalizedUrl) -> String {
+    let text = format!(
+        "{}{}?{}",
+        url.host,
+        url.path,
+        url.query.as_deref().unwrap_or_default()
+    );
+    let mut round = 0u8;
+    loop {
+        let hash = digest(&SHA256, format!("{round} {text}").as_bytes());
+        let id = hash.as_ref().first_chunk().and_then(mint::id);
+        if let Some(id) = id {
+            return id;
+        }
+        round = round.wrapping_add(1);
+    }
+}
+
+fn interfaces_here() -> String {
+    match networks::interfaces() {
+        Ok(names) => format!("; there are: {}, and any for all", names.join(", ")),
+        Err(_) => String::new(),
+    }
 }

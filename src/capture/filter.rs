@@ -1,0 +1,120 @@
+//! The program that the kernel runs on every frame: only what may matter reaches us.
+
+use std::net::IpAddr;
+
+use crate::engine::canary::PortSet;
+
+/// Frames that hide their IP packet behind a tag or session pass whole: the words `vlan` and
+/// `pppoes` would shift every later offset, or make the kernel refuse the program.
+const WRAPPED: &str = "ether proto 0x8100 or ether proto 0x88a8 or ether proto 0x9100 \
+                       or ether proto 0x8864 or ether proto 0x8847";
+/// Fragments: only the first holds the ports.
+const FRAGMENTS: &str = "ip[6:2] & 0x3fff != 0 or ip6[6] == 44";
+/// Mirrors that come wrapped in IP.
+const TUNNELS: &str = "ip proto 4 or ip proto 41 or ip proto 47 or ip6 proto 4 or ip6 proto 41 \
+                       or ip6 proto 47 or udp dst port 4789 or udp dst port 8472 or udp dst port 6081";
+/// IPv6 packets whose first extension header is not TCP: the word `tcp` does not see behind it.
+const EXTENDED: &str = "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 60 or ip6[6] == 51";
+
+/// The filter for TCP on `ports`; `addresses`, when there are any, are the watched servers'.
+pub fn expression(ports: &PortSet, addresses: &[IpAddr]) -> String {
+    let mut plain = match ports {
+        PortSet::All => "tcp".to_owned(),
+        PortSet::Some(ports) => format!("tcp and ({})", alternatives(ports, "port")),
+    };
+    if !addresses.is_empty() {
+        plain = format!("{plain} and ({})", alternatives(addresses, "host"));
+    }
+    format!("({plain}) or {WRAPPED} or {FRAGMENTS} or {EXTENDED} or {TUNNELS}")
+}
+
+fn alternatives<T: ToString>(values: &[T], word: &str) -> String {
+    let words: Vec<String> = values
+        .iter()
+        .map(|value| format!("{word} {}", value.to_string()))
+        .collect();
+    words.join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+    use pcap::{BpfProgram, Capture, Linktype};
+
+    use super::*;
+
+    fn compiled(ports: &PortSet, addresses: &[IpAddr], link: Linktype) -> BpfProgram {
+        Capture::dead(link)
+            .unwrap()
+            .compile(&expression(ports, addresses), true)
+            .unwrap()
+    }
+
+    fn web() -> PortSet {
+        PortSet::Some(vec![80, 443])
+    }
+
+    fn frame(port: u16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([203, 0, 113, 9], [192, 168, 1, 10], 60)
+            .tcp(50_000, port, 1, 1000)
+            .write(&mut bytes, b"x")
+            .unwrap();
+        bytes
+    }
+
+    fn tagged(frame: &[u8], tags: &[u16]) -> Vec<u8> {
+        let mut bytes = frame[..12].to_vec();
+        for tag in tags {
+            bytes.extend(tag.to_be_bytes());
+            bytes.extend([0, 10]);
+        }
+        bytes.extend(&frame[12..]);
+        bytes
+    }
+
+    #[test]
+    fn it_compiles_on_every_link_type_that_is_read() {
+        for number in [0, 1, 12, 108, 113, 276] {
+            compiled(&web(), &["192.168.1.10".parse().unwrap()], Linktype(number));
+            compiled(&PortSet::All, &[], Linktype(number));
+        }
+    }
+
+    #[test]
+    fn plain_tagged_twice_tagged_and_session_frames_pass() {
+        let program = compiled(&web(), &[], Linktype::ETHERNET);
+        let plain = frame(80);
+        let mut session = plain[..12].to_vec();
+        session.extend([0x88, 0x64, 0x11, 0, 0, 1, 0, 50, 0, 0x21]);
+        session.extend(&plain[14..]);
+        assert!(program.filter(&plain));
+        assert!(program.filter(&tagged(&plain, &[0x8100])));
+        assert!(program.filter(&tagged(&plain, &[0x88a8, 0x8100])));
+        assert!(program.filter(&session));
+    }
+
+    #[test]
+    fn other_ports_stay_out() {
+        let program = compiled(&web(), &[], Linktype::ETHERNET);
+        assert!(!program.filter(&frame(8081)));
+        assert!(compiled(&PortSet::All, &[], Linktype::ETHERNET).filter(&frame(8081)));
+    }
+
+    #[test]
+    fn fragments_pass_whatever_their_ports() {
+        let program = compiled(&web(), &[], Linktype::ETHERNET);
+        let mut fragment = frame(9);
+        fragment[20] = 0x20;
+        assert!(program.filter(&fragment));
+    }
+
+    #[test]
+    fn addresses_narrow_what_passes() {
+        let other = ["192.168.1.11".parse().unwrap()];
+        let this = ["192.168.1.10".parse().unwrap()];
+        assert!(!compiled(&web(), &other, Linktype::ETHERNET).filter(&frame(80)));
+        assert!(compiled(&web(), &this, Linktype::ETHERNET).filter(&frame(80)));
+    }
+}

@@ -1,0 +1,189 @@
+//! Frames from an interface, through libpcap and the kernel's ring.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pcap::{Active, Capture};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+
+use crate::capture::{CaptureError, CaptureStats, Next};
+use crate::engine::frame::{Frame, LinkType, Timestamp};
+
+/// Larger than any frame, with segmentation offload too.
+const SNAPLEN: i32 = 262_144;
+/// How long the kernel may keep a block of the ring back that is not full: a frame's way to the
+/// light may take 30 ms, and each block handed over costs a wake-up.
+const BLOCK_TIMEOUT_MILLIS: i32 = 25;
+
+/// Calls a waiting capture for attention, from any thread.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// A waker that called nobody yet.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn new() -> Result<Self, CaptureError> {
+        let flags = rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC;
+        let descriptor = rustix::event::eventfd(0, flags).map_err(wait_error)?;
+        Ok(Self(Arc::new(descriptor)))
+    }
+
+    /// Makes the present or next wait return at once.
+    pub fn wake(&self) {
+        // It fails only when the count is full, and then the wait returns all the same.
+        let _full = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+
+    fn clear(&self) {
+        // It fails only when nobody called.
+        let _empty = rustix::io::read(&*self.0, &mut [0u8; 8]);
+    }
+
+    /// Waits without a capture.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self, at_most: Duration) -> Result<(), CaptureError> {
+        let mut waiting = [PollFd::new(&*self.0, PollFlags::IN)];
+        wait(&mut waiting, at_most)?;
+        self.clear();
+        Ok(())
+    }
+}
+
+/// A capture on an interface.
+pub struct Live {
+    capture: Capture<Active>,
+    link: LinkType,
+    interface: String,
+    waker: Waker,
+    /// Whether the ring was found empty, so that waiting comes before reading.
+    drained: bool,
+}
+
+impl Live {
+    /// Opens an interface, promiscuous, with a ring of `buffer_bytes` and the kernel's `filter`.
+    ///
+    /// # Errors
+    /// [`CaptureError`]: no permission, no such interface, no memory for the ring.
+    pub fn open(
+        interface: &str,
+        buffer_bytes: usize,
+        filter: &str,
+        waker: Waker,
+    ) -> Result<Self, CaptureError> {
+        let error = |error: pcap::Error| explain(interface, &error);
+        // Not immediate mode: it turns TPACKET_V3 off, and was measured to drop frames where
+        // blocks dropped none.
+        let mut capture = Capture::from_device(interface)
+            .map_err(error)?
+            .promisc(true)
+            .snaplen(SNAPLEN)
+            .buffer_size(i32::try_from(buffer_bytes).unwrap_or(i32::MAX))
+            .timeout(BLOCK_TIMEOUT_MILLIS)
+            .immediate_mode(false)
+            .open()
+            .map_err(error)?
+            .setnonblock()
+            .map_err(error)?;
+        capture.filter(filter, true).map_err(error)?;
+        let number = capture.get_datalink().0;
+        let link = LinkType::from_number(u16::try_from(number).unwrap_or(u16::MAX))
+            .map_err(CaptureError::LinkType)?;
+        Ok(Self {
+            capture,
+            link,
+            interface: interface.to_owned(),
+            waker,
+            drained: true,
+        })
+    }
+
+    /// The next frame; or `Idle` when none came for `at_most`, or somebody called.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the interface went away or down.
+    pub fn next(&mut self, at_most: Duration) -> Result<Next<'_>, CaptureError> {
+        if self.drained && !self.wait_for_frames(at_most)? {
+            return Ok(Next::Idle);
+        }
+        self.drained = false;
+        match self.capture.next_packet() {
+            Ok(packet) => Ok(Next::Frame(Frame {
+                time: timestamp(packet.header),
+                link: self.link,
+                wire_len: packet.header.len,
+                bytes: packet.data,
+            })),
+            Err(pcap::Error::TimeoutExpired) => {
+                self.drained = true;
+                Ok(Next::Idle)
+            }
+            Err(error) => Err(explain(&self.interface, &error)),
+        }
+    }
+
+    /// What libpcap counted since the interface was opened.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the kernel does not say.
+    pub fn stats(&mut self) -> Result<CaptureStats, CaptureError> {
+        let stats = self
+            .capture
+            .stats()
+            .map_err(|error| explain(&self.interface, &error))?;
+        Ok(CaptureStats {
+            received: u64::from(stats.received),
+            dropped_kernel: u64::from(stats.dropped),
+            dropped_interface: u64::from(stats.if_dropped),
+        })
+    }
+
+    /// Whether there are frames to read.
+    fn wait_for_frames(&mut self, at_most: Duration) -> Result<bool, CaptureError> {
+        let mut waiting = [
+            PollFd::from_borrowed_fd(self.capture.as_fd(), PollFlags::IN),
+            PollFd::new(&*self.waker.0, PollFlags::IN),
+        ];
+        wait(&mut waiting, at_most)?;
+        let [frames, called] = waiting.map(|one| !one.revents().is_empty());
+        if called {
+            self.waker.clear();
+        }
+        Ok(frames)
+    }
+}
+
+fn wait(waiting: &mut [PollFd<'_>], at_most: Duration) -> Result<(), CaptureError> {
+    let timeout = Timespec::try_from(at_most).ok();
+    match poll(waiting, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(wait_error(error)),
+    }
+}
+
+fn wait_error(error: Errno) -> CaptureError {
+    CaptureError::Wait(error.into())
+}
+
+/// libpcap gives seconds and microseconds.
+fn timestamp(header: &pcap::PacketHeader) -> Timestamp {
+    let seconds = u64::try_from(header.ts.tv_sec).unwrap_or(0);
+    let micros = u32::try_from(header.ts.tv_usec).unwrap_or(0);
+    Timestamp::from_secs_nanos(seconds, micros.saturating_mul(1000))
+}
+
+fn explain(interface: &str, error: &pcap::Error) -> CaptureError {
+    let interface = interface.to_owned();
+    let message = error.to_string();
+    let lower = message.to_lowercase();
+    if lower.contains("permission") || lower.contains("not permitted") {
+        return CaptureError::Permission { interface };
+    }
+    CaptureError::Pcap { interface, message }
+}

@@ -1,0 +1,52 @@
+//! What is wrong with a configuration: where, what stands there, what the rule is.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Line in the file, from 1; None when it is about something that is not there.
+    pub line: Option<usize>,
+    /// The key, with its table: `capture.ports`.
+    pub key: String,
+    /// What stands there, as written.
+    pub value: Option<String>,
+    /// The rule that it breaks, and how to mend it.
+    pub rule: String,
+}
+
+/// Everything that is wrong, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors {
+    /// The file.
+    pub path: PathBuf,
+    /// At least one.
+    pub errors: Vec<ConfigError>,
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.errors.iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", self.path.display())?;
+            if let Some(line) = error.line {
+                write!(f, ":{line}")?;
+            }
+            write!(f, ": ")?;
+            if !error.key.is_empty() {
+                write!(f, "{}", error.key)?;
+                if let Some(value) = &error.value {
+                    write!(f, " = {value}")?;
+                }
+                write!(f, ": ")?;
+            }
+            write!(f, "{}", error.rule)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
