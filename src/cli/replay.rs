@@ -1,14 +1,263 @@
-//! `canarytap replay`
+//! `canarytap replay`: the same engine over capture files.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
-use crate::cli::{CommandResult, Failure, Globals};
+use crate::capture::{Next, Savefile, SavefileError};
+use crate::cli::render::{self, EventPrinter, Format};
+use crate::cli::replay::joiner::Joiner;
+use crate::cli::{CommandResult, Failure, Globals, Outcome, tell};
+use crate::config::units::parse_bytes;
+use crate::engine::Engine;
+use crate::engine::canary::{Home, Matcher, PortSet, Watch, private_ranges};
+use crate::engine::event::{Detail, Event, EventId, EventSink};
+use crate::engine::limits::{Limits, MEMORY_BYTES_DEFAULT};
+use crate::store::{EventRecord, Incoming, Store, StoreOptions, StoreReader, exists};
+
+mod joiner;
+
+/// Records that are handed to the store at once: enough that a sync costs little for each.
+const BATCH: usize = 1024;
+/// Cap on background requests in a store that a replay makes without configuration.
+const REQUESTS_MAX_BYTES: u64 = 100 << 20;
 
 /// Arguments of `replay`.
 #[derive(Clone, Debug, Args)]
-pub struct ReplayArgs {}
+pub struct ReplayArgs {
+    /// Watch every host on every port; needs no configuration
+    #[arg(long)]
+    all_hosts: bool,
+    /// Bound on flows and buffers together, such as 48MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    memory: Option<usize>,
+    /// Keep the events in the store of this directory too
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// How events are printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Files in pcap or pcapng format, gzipped or not; - reads standard input
+    #[arg(required = true, value_name = "CAPTURE")]
+    captures: Vec<PathBuf>,
+}
 
 /// Runs the command.
-pub fn run(_globals: &Globals, _args: &ReplayArgs) -> CommandResult {
-    Err(Failure::Bad("not built yet".into()))
+pub fn run(globals: &Globals, args: &ReplayArgs) -> CommandResult {
+    let plan = Plan::make(globals, args)?;
+    let store = match &args.store {
+        Some(directory) => Some(Store::open(directory, plan.options)?),
+        None => None,
+    };
+    let mut replay = Replay {
+        engine: Engine::new(plan.limits, Arc::new(Matcher::new(plan.watch))),
+        out: Out::new(store, render::on_stdout(args.format)),
+    };
+    let mut outcome = Outcome::Done;
+    for path in &args.captures {
+        if let Err(error) = replay.read(path)? {
+            tell(&format!("canarytap: {error}"));
+            outcome = Outcome::Bad;
+        }
+    }
+    replay.finish()?;
+    Ok(outcome)
+}
+
+/// What a replay works by.
+struct Plan {
+    watch: Watch,
+    limits: Limits,
+    options: StoreOptions,
+}
+
+impl Plan {
+    fn make(globals: &Globals, args: &ReplayArgs) -> Result<Self, Failure> {
+        let (watch, memory, requests_max_bytes) = if args.all_hosts {
+            (everything(), MEMORY_BYTES_DEFAULT, REQUESTS_MAX_BYTES)
+        } else {
+            configured(globals)?
+        };
+        Ok(Self {
+            watch,
+            limits: Limits {
+                memory_bytes: args.memory.unwrap_or(memory),
+            },
+            options: StoreOptions { requests_max_bytes },
+        })
+    }
+}
+
+fn everything() -> Watch {
+    Watch {
+        all_hosts: true,
+        hosts: Vec::new(),
+        ports: PortSet::All,
+        canaries: Vec::new(),
+        home: Home {
+            networks: private_ranges(),
+            ..Home::default()
+        },
+    }
+}
+
+/// What the configuration watches, and the canaries minted on this machine.
+fn configured(globals: &Globals) -> Result<(Watch, usize, u64), Failure> {
+    let config = globals.load_config()?;
+    let mut minted = Vec::new();
+    if exists(&config.store.directory) {
+        let stored = StoreReader::open(&config.store.directory)?.canaries()?;
+        minted.extend(stored.iter().filter_map(|canary| canary.to_canary().ok()));
+    }
+    let watch = config.watch(minted, config.home_anywhere());
+    Ok((
+        watch,
+        config.capture.memory_bytes,
+        config.store.requests_max_bytes,
+    ))
+}
+
+/// An engine at work on files.
+struct Replay<W: Write> {
+    engine: Engine,
+    out: Out<W>,
+}
+
+impl<W: Write> Replay<W> {
+    /// Reads one file. The inner error is the file's, and the replay goes on.
+    fn read(&mut self, path: &Path) -> Result<Result<(), SavefileError>, Failure> {
+        let mut savefile = match Savefile::open(path) {
+            Ok(savefile) => savefile,
+            Err(error) => return Ok(Err(error)),
+        };
+        loop {
+            match savefile.next() {
+                Ok(Next::Frame(frame)) => {
+                    self.engine.on_frame(&frame, &mut self.out);
+                    self.out.print_settled()?;
+                }
+                Ok(Next::Idle) => {}
+                Ok(Next::End) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        self.engine.finish(&mut self.out);
+        self.out.print_all()?;
+        tell(&summary(&self.engine, &self.out));
+        Ok(())
+    }
+}
+
+fn summary(engine: &Engine, out: &Out<impl Write>) -> String {
+    let mut text = format!(
+        "canarytap: {} frames, {} events, {} alerts",
+        engine.counters().frames,
+        out.events,
+        out.alerts
+    );
+    let mut counters = String::new();
+    engine.counters().for_each(|name, value| {
+        if value > 0 && !matches!(name, "frames" | "events") {
+            counters.push_str(&format!(" {name}={value}"));
+        }
+    });
+    if !counters.is_empty() {
+        text.push_str("\ncanarytap:");
+        text.push_str(&counters);
+    }
+    text
+}
+
+/// Where a replay's events go: to the store, if there is one, then to standard output.
+struct Out<W: Write> {
+    joiner: Joiner,
+    store: Option<Store>,
+    batch: Vec<Incoming>,
+    printer: EventPrinter<W>,
+    events: u64,
+    alerts: u64,
+}
+
+impl<W: Write> Out<W> {
+    fn new(store: Option<Store>, printer: EventPrinter<W>) -> Self {
+        Self {
+            joiner: Joiner::default(),
+            store,
+            batch: Vec::new(),
+            printer,
+            events: 0,
+            alerts: 0,
+        }
+    }
+
+    /// Prints what is complete. With a store, only after a batch was kept: then all have numbers.
+    fn print_settled(&mut self) -> Result<(), Failure> {
+        if self.store.is_some() {
+            if self.batch.len() < BATCH {
+                return Ok(());
+            }
+            self.keep()?;
+        }
+        while let Some(event) = self.joiner.pop_settled() {
+            self.printer.print(&EventRecord::from(&event))?;
+        }
+        Ok(())
+    }
+
+    fn print_all(&mut self) -> Result<(), Failure> {
+        self.keep()?;
+        while let Some(event) = self.joiner.pop() {
+            self.printer.print(&EventRecord::from(&event))?;
+        }
+        self.printer.flush()?;
+        Ok(())
+    }
+
+    fn keep(&mut self) -> Result<(), Failure> {
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        for (id, seq) in store.commit(&self.batch)?.events {
+            self.joiner.number(id, seq);
+        }
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn note(&mut self, incoming: impl FnOnce() -> Incoming) {
+        if self.store.is_some() {
+            self.batch.push(incoming());
+        }
+    }
+}
+
+impl<W: Write> EventSink for Out<W> {
+    fn on_event(&mut self, event: Event) {
+        self.events += 1;
+        self.alerts += u64::from(event.alert);
+        self.note(|| Incoming::Event(event.clone()));
+        self.joiner.on_event(event);
+    }
+
+    fn on_detail(&mut self, detail: Detail) {
+        self.note(|| Incoming::Detail(detail));
+        self.joiner.on_detail(detail);
+    }
+
+    fn on_settled(&mut self, id: EventId) {
+        self.note(|| Incoming::Settled(id));
+        self.joiner.on_settled(id);
+    }
+}
+
+fn parse_memory(text: &str) -> Result<usize, String> {
+    parse_bytes(text)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .filter(|bytes| *bytes >= 1 << 20)
+        .ok_or_else(|| "must be a size of at least 1MiB, such as 48MiB".into())
 }
