@@ -162,6 +162,32 @@ fn without_a_store_log_and_ack_say_who_makes_it_and_make_nothing() {
 }
 
 #[test]
+fn the_directory_comes_from_the_configuration_unless_it_is_named() {
+    let (folder, _store) = store();
+    let config = folder.path().join("canarytap.toml");
+    let text = format!("[store]\ndirectory = {:?}\n", folder.path());
+    fs::write(&config, text).unwrap();
+    let log = |config: &Path, arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        let command = command.arg("log").arg("-c").arg(config).args(arguments);
+        command.output().unwrap()
+    };
+    let output = log(&config, &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 4);
+    let absent = Path::new("/nonexistent/canarytap.toml");
+    let output = log(absent, &["--data", folder.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = log(absent, &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("--data DIR"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn an_empty_store_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
     drop(Store::open(folder.path(), StoreOptions::default()).unwrap());

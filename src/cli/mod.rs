@@ -165,6 +165,11 @@ impl Globals {
     pub fn data_directory(&self) -> Result<PathBuf, Failure> {
         match &self.data {
             Some(directory) => Ok(directory.clone()),
+            None if !self.config.exists() => Err(Failure::Usage(format!(
+                "there is no configuration {}: name one with -c FILE, or the data directory \
+                 with --data DIR",
+                self.config.display()
+            ))),
             None => Ok(self.load_config()?.store.directory),
         }
     }
