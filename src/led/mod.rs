@@ -17,14 +17,14 @@ pub use lights::{Lights, ROLES, role_name};
 pub use pattern::LedPattern;
 pub use player::{Activity, AlertKind, Armed, LightState, Player, play};
 pub use recording::Recording;
-pub use terminal::tell;
+pub use terminal::{above, tell};
 
 mod button;
 mod error;
 mod gpiochip;
 mod lights;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 mod pattern;
 mod player;
 mod recording;

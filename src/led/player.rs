@@ -104,24 +104,27 @@ impl Player {
     /// Begins to play.
     ///
     /// # Errors
-    /// When the system gives no thread or no timer.
+    /// When the system gives no thread.
     pub fn start(
         lights: Lights,
         state: watch::Receiver<LightState>,
         activity: Activity,
     ) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_time().build()?;
         let (found, fault) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
-        let play = async move {
-            tokio::select! {
-                () = play(lights, state, activity, found) => {}
-                _ = stopped => {} // the lights go dark as they are dropped
-            }
-        };
         let thread = thread::Builder::new()
             .name("lights".into())
-            .spawn(move || runtime.block_on(play))?;
+            .spawn(
+                move || match Builder::new_current_thread().enable_time().build() {
+                    Ok(runtime) => runtime.block_on(async {
+                        tokio::select! {
+                            () = play(lights, state, activity, found) => {}
+                            _ = stopped => {} // the lights go dark as they are dropped
+                        }
+                    }),
+                    Err(error) => report(&found, Some(LedError::driver("play the lights", error))),
+                },
+            )?;
         Ok(Self {
             fault,
             stop: Some(stop),

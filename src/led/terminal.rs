@@ -48,9 +48,17 @@ pub fn open(style: Style, roles: &[LightRole]) -> Result<Leds, LedError> {
 /// # Errors
 /// Those of standard error.
 pub fn tell(message: &str) -> io::Result<()> {
+    above(|| writeln!(io::stderr().lock(), "{message}"))
+}
+
+/// Lets `write` write whole lines on the terminal, above the lights if they are drawn there.
+///
+/// # Errors
+/// Those of `write` and of standard error.
+pub fn above(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     match shared().as_mut() {
-        Some(screen) => screen.write_above(message),
-        None => writeln!(io::stderr().lock(), "{message}"),
+        Some(screen) => screen.above(|_| write()),
+        None => write(),
     }
 }
 
@@ -140,9 +148,9 @@ impl<W: Write> Screen<W> {
         self.out.flush()
     }
 
-    fn write_above(&mut self, message: &str) -> io::Result<()> {
+    fn above(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> io::Result<()> {
         self.erase()?;
-        writeln!(self.out, "{message}")?;
+        write(&mut self.out)?;
         self.draw()
     }
 
@@ -225,7 +233,7 @@ mod tests {
     #[test]
     fn a_message_stands_above_the_lights() {
         let mut screen = screen(Style::Line { colours: false });
-        screen.write_above("hello").unwrap();
+        screen.above(|out| writeln!(out, "hello")).unwrap();
         let blank = " ".repeat("○ alert   ○ armed   ○ activity".chars().count());
         assert_eq!(
             written(&mut screen),
@@ -237,7 +245,7 @@ mod tests {
     fn without_a_terminal_there_is_one_line_for_each_change() {
         let mut screen = screen(Style::Log);
         screen.draw().unwrap();
-        screen.write_above("hello").unwrap();
+        screen.above(|out| writeln!(out, "hello")).unwrap();
         screen.set(LightRole::Alert, true).unwrap();
         let text = written(&mut screen);
         let (first, second) = text.split_once('\n').unwrap();
