@@ -81,12 +81,23 @@ counters! {
     responses,
     /// Streams that turned out to be no protocol that is read.
     streams_unknown,
+    /// Streams that speak TLS.
+    streams_tls,
+    /// Responses whose request was not seen.
+    responses_unmatched,
     /// Places where a stream broke the rules of HTTP and reading went on at the next request.
     http1_malformed,
+    /// Request or response heads given up because bytes of them are missing.
+    http1_heads_lost,
     /// Request or response heads longer than the bound.
     http1_head_too_long,
     /// Streams that left HTTP/1 by Upgrade or CONNECT.
     http1_upgraded,
+    /// HTTP/2 connections given up: bytes are missing, the start was not seen, or a side broke
+    /// the rules of framing or header compression.
+    http2_lost,
+    /// HTTP/2 requests and responses that broke a rule; the connection was read on.
+    http2_malformed,
     // ── canary ──
     /// Requests for hosts that are not watched.
     requests_not_watched,

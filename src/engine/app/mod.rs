@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::net::IpAddr;
 
 use crate::engine::counters::Counters;
 use crate::engine::event::{EventId, Flags};
@@ -63,6 +64,8 @@ pub struct RequestHead<'a> {
     pub proxied_for: Option<IpAddr>,
     /// The header fields, in order.
     pub fields: Vec<HeaderField<'a>>,
+    /// The client that a PROXY protocol header ahead of the connection's first request names.
+    pub proxied_for: Option<IpAddr>,
     /// What is known against it: `GAP`, `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.
     pub flags: Flags,
 }
@@ -79,8 +82,9 @@ impl RequestHead<'_> {
 
 /// The layer above: it says what is worth reading, and is told what was read.
 pub trait Observer {
-    /// Whether requests for this authority (host with or without port, any case) are wanted. Asked
-    /// before a head is complete, and the answer decides what is kept when memory is short.
+    /// Whether requests for this authority (host with or without port, any case; empty when a
+    /// request names none) are wanted. Asked before a head is complete; requests for which the
+    /// answer is no are only counted.
     fn is_watched(&self, authority: &[u8]) -> bool;
     /// A request was read. The observer's id for it, when it wants to hear of its response.
     fn on_request(&mut self, context: &StreamContext, head: &RequestHead<'_>) -> Option<EventId>;
