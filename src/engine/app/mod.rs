@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::net::IpAddr;
 
 use crate::engine::counters::Counters;
 use crate::engine::event::{EventId, Flags};
@@ -60,8 +59,6 @@ pub struct RequestHead<'a> {
     /// The authority that the request is for: of an absolute target, else of the Host field or
     /// `:authority`. With port, in the sender's case. None when it names none.
     pub authority: Option<&'a [u8]>,
-    /// The client that a PROXY protocol header ahead of the request named.
-    pub proxied_for: Option<IpAddr>,
     /// The header fields, in order.
     pub fields: Vec<HeaderField<'a>>,
     /// The client that a PROXY protocol header ahead of the connection's first request names.
