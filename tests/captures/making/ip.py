@@ -182,30 +182,12 @@ def _(test):
     test.expect(flow, time)
 
 
-@case("ip4-checksum-decoy", "segments with a wrong IP checksum, from a sender that has shown right ones")
-def _(test):
-    flow = Flow(test.tape).open()
-    flow.send(flow.visitor, get("/decoy"), "PA", seq=flow.visitor.seq, ip={"wrong_checksum": True})
-    time = flow.ask(get("/taken"))
-    flow.answer()
-    test.expect(flow, time, target="/taken")
-
-
 @case("ip4-checksums-all-wrong", "every IP checksum of both sides is wrong: offload, all is read")
 def _(test):
     flow = Flow(test.tape)
     send = flow.send
     flow.send = lambda *args, **fields: send(*args, **{**fields, "ip": {"wrong_checksum": True}})
     test.visit(flow=flow)
-
-
-@case("tcp-checksum-decoy", "segments with a wrong TCP checksum, from a sender that has shown right ones")
-def _(test):
-    flow = Flow(test.tape).open()
-    flow.send(flow.visitor, get("/decoy"), "PA", seq=flow.visitor.seq, wrong_checksum=True)
-    time = flow.ask(get("/taken"))
-    flow.answer()
-    test.expect(flow, time, target="/taken")
 
 
 @case("tcp-checksums-all-wrong", "every TCP checksum is wrong: offload, all is read")

@@ -102,17 +102,6 @@ def _(test):
 # ── bytes that differ ──
 
 
-@case("tcp-overlap-delivered", "a retransmission that differs from what was delivered: that stays")
-def _(test):
-    flow = Flow(test.tape).open()
-    start = flow.visitor.seq
-    flow.ask(b"GET /right HTTP/1.1\r\nHo")
-    time = flow.send(flow.visitor, get("/wrong"), "PA", seq=start)
-    flow.visitor.seq = start + len(get("/wrong"))
-    flow.answer()
-    test.expect(flow, time, target="/right", flags=["overlap"])
-
-
 def overlapping(test, waiting, newer, target):
     """A hole at the start; two segments beyond it, given as (from, to, letter), that differ."""
     flow = Flow(test.tape).open()
@@ -144,11 +133,6 @@ def _(test):
 @case("tcp-overlap-waiting-tail", "the newer one starts inside the waiting one: the waiting bytes stay")
 def _(test):
     overlapping(test, (5, 25, b"a"), (15, 35, b"b"), "/" + "a" * 20 + "b" * 10)
-
-
-@case("tcp-overlap-waiting-head", "the newer one starts before the waiting one: the newer bytes count")
-def _(test):
-    overlapping(test, (15, 35, b"a"), (5, 25, b"b"), "/" + "b" * 20 + "a" * 10)
 
 
 @case("tcp-overlap-waiting-inside", "the newer one lies inside the waiting one: nothing changes")
@@ -425,32 +409,6 @@ def _(test):
 
 
 # ── holes ──
-
-
-@case("tcp-hole-acknowledged", "a whole request is missing on the tap, and the server has it")
-def _(test):
-    flow = Flow(test.tape).open()
-    first = flow.ask(HEAD)
-    flow.answer()
-    flow.take(flow.visitor, get("/lost"), "PA")
-    flow.answer()
-    third = flow.ask(get("/third"))
-    flow.answer(status="404 Not Found")
-    test.expect(flow, first, **AGENT)
-    test.expect(flow, third, target="/third", status=404, flags=["gap"])
-
-
-@case("tcp-hole-in-a-head", "the middle of a head is missing: the next request is read")
-def _(test):
-    flow = Flow(test.tape).open()
-    head = get("/torn", fields=["X-Filler: " + "f" * 60])
-    flow.send(flow.visitor, head[:30], "PA")
-    flow.take(flow.visitor, head[30:60], "PA")
-    flow.send(flow.visitor, head[60:], "PA")
-    flow.answer()
-    time = flow.ask(get("/next"))
-    flow.answer(status="404 Not Found")
-    test.expect(flow, time, target="/next", status=404, flags=["gap"])
 
 
 @case("tcp-hole-in-an-answer", "part of an answer's body is missing: the next status is still read")
