@@ -128,6 +128,11 @@ impl Live {
         }
     }
 
+    /// Whether the ring was empty when it was last looked at.
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+
     /// What libpcap counted since the interface was opened.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ impl Savefile {
     ///
     /// # Errors
     /// [`SavefileError`] where the file is cut or makes no sense; nothing can be read after it.
-    pub fn next(&mut self) -> Result<Next<'_>, SavefileError> {
+    pub fn read(&mut self) -> Result<Next<'_>, SavefileError> {
         let found = match self.format {
             Format::Pcap {
                 order,

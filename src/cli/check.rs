@@ -6,7 +6,7 @@ use crate::capture::filter;
 use crate::cli::{CommandResult, Failure, Globals, Outcome};
 use crate::config::units::bytes_text;
 use crate::config::{Config, LedConfig, LightRole};
-use crate::engine::canary::{HostPattern, PortSet};
+use crate::engine::canary::PortSet;
 
 /// Runs the command.
 pub fn run(globals: &Globals) -> CommandResult {
@@ -38,7 +38,7 @@ fn report(config: &Config) -> String {
         filter::expression(&capture.ports, &config.server_addresses())
     ));
     for host in &config.hosts {
-        lines.push(format!("host      {}", pattern_text(&host.pattern)));
+        lines.push(format!("host      {}", host.pattern));
     }
     for (canary, written) in config.canaries().iter().zip(&config.canaries) {
         let label = canary.label.as_deref().unwrap_or("-");
@@ -93,12 +93,5 @@ fn ports_text(ports: &PortSet) -> String {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" "),
-    }
-}
-
-fn pattern_text(pattern: &HostPattern) -> String {
-    match pattern {
-        HostPattern::Exact(name) => name.clone(),
-        HostPattern::Subdomains(parent) => format!("*.{parent}"),
     }
 }

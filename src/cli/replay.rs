@@ -133,7 +133,7 @@ impl<W: Write> Replay<W> {
             Err(error) => return Ok(Err(error)),
         };
         loop {
-            match savefile.next() {
+            match savefile.read() {
                 Ok(Next::Frame(frame)) => {
                     self.engine.on_frame(&frame, &mut self.out);
                     self.out.print_settled()?;

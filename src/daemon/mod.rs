@@ -1,1 +1,517 @@
 //! The graph of all rooms, from start to stop.
+//!
+//! ```text
+//! capture thread: ring -> engine -> queue        (never waits)
+//! keeper thread:  queue -> store -> light, journal
+//! lights thread:  state -> pins
+//! this thread:    signals, button, once a second health and the status file
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::alert::Latch;
+use crate::capture::CaptureError;
+use crate::config::{Config, LedConfig};
+use crate::daemon::health::{Health, Verdict};
+use crate::daemon::journal::{Priority, say};
+use crate::daemon::keeper::{Keeper, KeeperError};
+use crate::daemon::lock::DaemonLock;
+use crate::daemon::queue::Queue;
+use crate::daemon::status::{CaptureStatus, LightsStatus, Status, StoreStatus};
+use crate::daemon::tap::{Tap, TapSettings};
+use crate::engine::canary::{Matcher, Watch};
+use crate::engine::limits::Limits;
+use crate::led::{self, Activity, Armed, Button, ButtonEvent, LedError, LightState, Player};
+use crate::store::{StoreError, StoreOptions, StoreReader};
+
+pub mod clock;
+mod health;
+mod journal;
+mod keeper;
+mod link;
+pub mod lock;
+mod queue;
+pub mod status;
+mod tap;
+
+/// How often health is judged and the status file written.
+const TICK: Duration = Duration::from_secs(1);
+/// The status file is written at least so often: an older one means that nobody writes it.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Why the daemon does not run, or did not end well.
+#[derive(Debug)]
+pub enum DaemonError {
+    /// Another one runs already.
+    Running(PathBuf),
+    /// The run directory cannot be used.
+    RunDirectory(PathBuf, io::Error),
+    /// The interface cannot be captured on.
+    Capture(CaptureError),
+    /// The store cannot be opened.
+    Store(StoreError),
+    /// A light or the button cannot be had.
+    Led(LedError),
+    /// The system gives no thread, timer or signal.
+    System(io::Error),
+}
+
+impl fmt::Display for DaemonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running(path) => write!(
+                f,
+                "a daemon runs already with the run directory {}; stop it first (sudo systemctl stop canarytap)",
+                path.display()
+            ),
+            Self::RunDirectory(path, error) => write!(
+                f,
+                "the run directory {} cannot be used: {error}; name another with store.run_directory",
+                path.display()
+            ),
+            Self::Capture(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Led(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the system refused: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DaemonError {}
+
+/// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again through `reload`.
+///
+/// # Errors
+/// Why it could not start; or that a thread of it failed.
+pub fn run(
+    config: Config,
+    reload: impl Fn() -> Result<Config, String>,
+) -> Result<(), DaemonError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(DaemonError::System)?
+        .block_on(async {
+            let mut daemon = Daemon::start(config)?;
+            let ended = daemon.watch(reload).await;
+            daemon.stop()?;
+            ended
+        })
+}
+
+struct Daemon {
+    config: Config,
+    run_directory: PathBuf,
+    queue: Arc<Queue>,
+    tap: Tap,
+    keeper: Keeper,
+    lights: Lighting,
+    health: Health,
+    /// When the status file was last written, and what stood in it.
+    written: Option<(Instant, Status)>,
+    started: String,
+    canaries: usize,
+    canaries_changed: mpsc::UnboundedReceiver<()>,
+    _lock: DaemonLock,
+}
+
+/// Lights and button, which a new configuration may replace.
+struct Lighting {
+    state: watch::Sender<LightState>,
+    activity: Activity,
+    player: Option<Player>,
+    button: Option<Button>,
+    pressed: mpsc::Receiver<ButtonEvent>,
+    driver: &'static str,
+    lost: Option<LedError>,
+}
+
+impl Lighting {
+    fn new() -> Self {
+        Self {
+            state: watch::Sender::new(LightState::default()),
+            activity: Activity::default(),
+            player: None,
+            button: None,
+            pressed: mpsc::channel(1).1,
+            driver: "none",
+            lost: None,
+        }
+    }
+
+    fn open(&mut self, config: &LedConfig) -> Result<(), DaemonError> {
+        self.player = None;
+        self.button = None;
+        let lights = led::open(config).map_err(DaemonError::Led)?;
+        for remark in lights.remarks() {
+            say(Priority::Info, remark);
+        }
+        if let Some((button, pressed)) = Button::open(config, &lights).map_err(DaemonError::Led)? {
+            self.button = Some(button);
+            self.pressed = pressed;
+        }
+        self.driver = lights.driver();
+        let player = Player::start(lights, self.state.subscribe(), self.activity.clone());
+        self.player = Some(player.map_err(DaemonError::System)?);
+        Ok(())
+    }
+
+    fn set_armed(&self, armed: Armed) {
+        self.state.send_if_modified(|state| {
+            let changes = state.armed != armed;
+            state.armed = armed;
+            changes
+        });
+    }
+
+    fn fault(&self) -> Option<LedError> {
+        let playing = self.player.as_ref().and_then(Player::fault);
+        playing.or_else(|| self.lost.clone())
+    }
+}
+
+impl Daemon {
+    fn start(config: Config) -> Result<Self, DaemonError> {
+        let run_directory = config.run_directory();
+        let lock = DaemonLock::take(&run_directory)
+            .map_err(|error| DaemonError::RunDirectory(run_directory.clone(), error))?
+            .ok_or_else(|| DaemonError::Running(run_directory.clone()))?;
+        let mut lights = Lighting::new();
+        lights.open(&config.led)?;
+        let queue = Arc::new(Queue::default());
+        let (changed, canaries_changed) = mpsc::unbounded_channel();
+        let keeper = Keeper::start(
+            config.store.directory.clone(),
+            options(&config),
+            Arc::clone(&queue),
+            Latch::new(lights.state.clone()),
+            changed,
+        )
+        .map_err(|error| match error {
+            KeeperError::Store(error) => DaemonError::Store(error),
+            KeeperError::Thread(error) => DaemonError::System(error),
+        })?;
+        let watch = watch_of(&config).map_err(DaemonError::Store)?;
+        let canaries = watch.canaries.len();
+        let tap = start_tap(&config, watch, &queue, &lights.activity)?;
+        Ok(Self {
+            config,
+            run_directory,
+            queue,
+            tap,
+            keeper,
+            lights,
+            health: Health::new(Instant::now()),
+            written: None,
+            started: clock::now().to_string(),
+            canaries,
+            canaries_changed,
+            _lock: lock,
+        })
+    }
+
+    /// Until somebody says stop, or a thread fails.
+    async fn watch(
+        &mut self,
+        reload: impl Fn() -> Result<Config, String>,
+    ) -> Result<(), DaemonError> {
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut hangup = listen(SignalKind::hangup())?;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.look();
+        notify(&[NotifyState::Ready]);
+        say(Priority::Info, &self.greeting());
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = hangup.recv() => self.reload(&reload),
+                _ = tick.tick() => self.look(),
+                Some(()) = self.canaries_changed.recv() => self.rematch(),
+                Some(event) = self.lights.pressed.recv() => self.on_button(event),
+            }
+            if self.tap.is_dead() || self.keeper.is_dead() {
+                let error = io::Error::other("a thread of the daemon failed");
+                return Err(DaemonError::System(error));
+            }
+        }
+    }
+
+    fn greeting(&self) -> String {
+        format!(
+            "watching {} on {}, {} canaries, lights by {}",
+            self.config
+                .hosts
+                .iter()
+                .map(|host| host.pattern.to_string())
+                .collect::<Vec<_>>()
+                .join(" "),
+            self.config.capture.interface.as_deref().unwrap_or("-"),
+            self.canaries,
+            self.lights.driver,
+        )
+    }
+
+    fn on_button(&mut self, event: ButtonEvent) {
+        match event {
+            ButtonEvent::Pressed => self.queue.acknowledge(),
+            ButtonEvent::Lost(error) => self.lights.lost = Some(error),
+        }
+    }
+
+    /// Once a second: judge, show, write down.
+    fn look(&mut self) {
+        let (tap, keeper) = (self.tap.report(), self.keeper.report());
+        let synchronised = clock::is_synchronised();
+        let now = Instant::now();
+        let fault = self.lights.fault();
+        let verdict = self
+            .health
+            .judge(&tap, &keeper, fault.as_ref(), synchronised, now);
+        self.lights.set_armed(if verdict.faults.is_empty() {
+            Armed::Ok
+        } else {
+            Armed::Fault
+        });
+        self.tell_changes(&verdict);
+        let status = self.status(&tap, &keeper, verdict, synchronised);
+        self.write_status(status, now);
+        if sd_notify::watchdog_enabled().is_some() {
+            notify(&[NotifyState::Watchdog]);
+        }
+    }
+
+    /// Each fault is said once when it comes, and once when it goes.
+    fn tell_changes(&self, verdict: &Verdict) {
+        let before = self.written.as_ref().map(|(_, status)| status.faults.as_slice());
+        let before = before.unwrap_or_default();
+        let has = |list: &[status::Remark], name: &str| list.iter().any(|one| one.name == name);
+        for fault in &verdict.faults {
+            if !has(before, &fault.name) {
+                say(Priority::Error, &format!("{}; {}", fault.text, fault.cure));
+            }
+        }
+        for fault in before {
+            if !has(&verdict.faults, &fault.name) {
+                say(Priority::Info, &format!("over: {}", fault.text));
+            }
+        }
+    }
+
+    fn status(
+        &self,
+        tap: &tap::TapReport,
+        keeper: &keeper::KeeperReport,
+        verdict: Verdict,
+        clock_synchronised: Option<bool>,
+    ) -> Status {
+        let mut counters = BTreeMap::new();
+        tap.counters.for_each(|name, value| {
+            counters.insert(name.to_owned(), value);
+        });
+        let light = self.lights.state.borrow();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.started.clone(),
+            updated: String::new(), // stamped when it is written
+            healthy: verdict.faults.is_empty(),
+            faults: verdict.faults,
+            warnings: verdict.warnings,
+            capture: self.capture_status(tap),
+            counters,
+            store: StoreStatus {
+                directory: self.config.store.directory.clone(),
+                last_seq: keeper.last_seq,
+                pending: keeper.pending,
+                dropped_requests: keeper.dropped.requests,
+                dropped_visits: keeper.dropped.visits,
+            },
+            lights: LightsStatus {
+                driver: self.lights.driver.to_owned(),
+                armed: armed_text(light.armed).to_owned(),
+                alert: alert_text(light.alert).to_owned(),
+            },
+            unacknowledged: keeper.unacknowledged,
+            last_event: keeper.last_event.clone(),
+            last_alert: keeper.last_alert,
+            clock_synchronised,
+        }
+    }
+
+    fn capture_status(&self, tap: &tap::TapReport) -> CaptureStatus {
+        CaptureStatus {
+            interface: self.config.capture.interface.clone().unwrap_or_default(),
+            link_up: tap.fault.is_none() && tap.link.is_none_or(|link| link.up),
+            received: tap.stats.received,
+            dropped_kernel: tap.stats.dropped_kernel,
+            dropped_interface: tap.stats.dropped_interface,
+            frames_on_interface: tap.link.map_or(0, |link| link.received),
+            flows: tap.flows,
+            heap_bytes: tap.heap_bytes,
+            canaries: self.canaries,
+        }
+    }
+
+    /// Written when something changed, and as a sign of life.
+    fn write_status(&mut self, mut status: Status, now: Instant) {
+        if let Some((at, before)) = &self.written {
+            status.updated.clone_from(&before.updated);
+            if status == *before && now.duration_since(*at) < HEARTBEAT {
+                return;
+            }
+        }
+        status.updated = clock::now().to_string();
+        match status.write(&self.run_directory) {
+            Ok(()) => self.written = Some((now, status)),
+            Err(error) => say(
+                Priority::Error,
+                &format!("cannot write the status file: {error}"),
+            ),
+        }
+    }
+
+    /// Somebody minted a canary, or acknowledged: look for what the store names now.
+    fn rematch(&mut self) {
+        match watch_of(&self.config) {
+            Ok(watch) => {
+                self.canaries = watch.canaries.len();
+                self.tap.set_matcher(Arc::new(Matcher::new(watch)));
+            }
+            Err(error) => say(Priority::Error, &format!("cannot read the canaries: {error}")),
+        }
+    }
+
+    fn reload(&mut self, reload: &impl Fn() -> Result<Config, String>) {
+        notify_reloading();
+        match reload() {
+            Ok(config) => self.take_over(config),
+            Err(message) => say(
+                Priority::Error,
+                &format!("the configuration is not valid, the old one stays:\n{message}"),
+            ),
+        }
+        notify(&[NotifyState::Ready]);
+    }
+
+    fn take_over(&mut self, config: Config) {
+        if config.store != self.config.store || config.capture.memory_bytes != self.config.capture.memory_bytes {
+            say(
+                Priority::Warning,
+                "[store] and capture.memory are taken over at the next start only",
+            );
+        }
+        if config.led != self.config.led {
+            if let Err(error) = self.lights.open(&config.led) {
+                say(Priority::Error, &error.to_string());
+            }
+        }
+        let store = self.config.store.clone();
+        self.config = config;
+        self.config.store = store;
+        self.rematch();
+        if let Some(settings) = TapSettings::of(&self.config) {
+            self.tap.set_settings(settings);
+        }
+        say(Priority::Info, &format!("configuration read again: {}", self.greeting()));
+    }
+
+    /// In flow order: no more frames, then everything on disk, then dark.
+    fn stop(mut self) -> Result<(), DaemonError> {
+        notify(&[NotifyState::Stopping]);
+        let stopped = self.tap.stop();
+        let kept = self.keeper.stop();
+        let report = self.keeper.report();
+        self.lights.player = None;
+        if let Err(error) = Status::remove(&self.run_directory) {
+            say(Priority::Warning, &format!("cannot remove the status file: {error}"));
+        }
+        if let Some(fault) = report.fault {
+            say(
+                Priority::Error,
+                &format!("{} entries could not be written: {fault}", report.pending),
+            );
+        }
+        stopped.and(kept).map_err(DaemonError::System)
+    }
+}
+
+fn start_tap(
+    config: &Config,
+    watch: Watch,
+    queue: &Arc<Queue>,
+    activity: &Activity,
+) -> Result<Tap, DaemonError> {
+    let settings = TapSettings::of(config).ok_or_else(|| {
+        DaemonError::System(io::Error::other("the configuration names no interface"))
+    })?;
+    let limits = Limits {
+        memory_bytes: config.capture.memory_bytes,
+    };
+    let matcher = Arc::new(Matcher::new(watch));
+    Tap::start(settings, limits, matcher, Arc::clone(queue), activity.clone())
+        .map_err(DaemonError::Capture)
+}
+
+/// Configured and minted canaries together.
+fn watch_of(config: &Config) -> Result<Watch, StoreError> {
+    let stored = StoreReader::open(&config.store.directory)?.canaries()?;
+    let minted = stored
+        .iter()
+        .filter_map(|canary| canary.to_canary().ok())
+        .collect();
+    Ok(config.watch(minted, config.home_of_this_machine()))
+}
+
+fn options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        requests_max_bytes: config.store.requests_max_bytes,
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, DaemonError> {
+    signal(kind).map_err(DaemonError::System)
+}
+
+/// Without systemd nobody listens, and that is no failure.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        say(Priority::Warning, &format!("cannot notify systemd: {error}"));
+    }
+}
+
+/// sd_notify(3): a reload is announced with the time at which it began.
+fn notify_reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(time) => notify(&[NotifyState::Reloading, time]),
+        Err(_) => notify(&[NotifyState::Reloading]),
+    }
+}
+
+fn armed_text(armed: Armed) -> &'static str {
+    match armed {
+        Armed::Dark => "dark",
+        Armed::Ok => "armed",
+        Armed::Fault => "fault",
+    }
+}
+
+fn alert_text(alert: Option<led::AlertKind>) -> &'static str {
+    match alert {
+        None => "dark",
+        Some(led::AlertKind::Head) => "head",
+        Some(led::AlertKind::Get) => "get",
+        Some(led::AlertKind::Other) => "other",
+    }
+}

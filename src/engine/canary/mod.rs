@@ -1,5 +1,6 @@
 //! From requests to matches: which canary was visited, and from where.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -38,6 +39,15 @@ pub enum HostPattern {
     Exact(String),
     /// `*.name`: every name that ends in `.name`, but not `name` itself.
     Subdomains(String),
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Subdomains(parent) => write!(f, "*.{parent}"),
+        }
+    }
 }
 
 /// TCP ports that are read.

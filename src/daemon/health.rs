@@ -1,0 +1,230 @@
+//! What is wrong, out of what the threads report: the armed light and `status` say it.
+
+use std::time::{Duration, Instant};
+
+use crate::daemon::keeper::KeeperReport;
+use crate::daemon::status::Remark;
+use crate::daemon::tap::TapReport;
+use crate::led::LedError;
+
+/// No frame at all for so long is no home network.
+const SILENCE: Duration = Duration::from_secs(60);
+/// A drop is shown for so long.
+const DROPS_SHOWN: Duration = Duration::from_secs(60);
+
+/// Remembers what single reports do not show.
+#[derive(Debug)]
+pub struct Health {
+    frames: u64,
+    frames_changed: Instant,
+    drops: u64,
+    drops_changed: Option<Instant>,
+}
+
+/// What is wrong, and what is not as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The armed light shows these.
+    pub faults: Vec<Remark>,
+    /// Shown by `status` only.
+    pub warnings: Vec<Remark>,
+}
+
+impl Health {
+    /// Nothing is known yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            frames: 0,
+            frames_changed: now,
+            drops: 0,
+            drops_changed: None,
+        }
+    }
+
+    /// Judges the present reports.
+    pub fn judge(
+        &mut self,
+        tap: &TapReport,
+        keeper: &KeeperReport,
+        light: Option<&LedError>,
+        clock_synchronised: Option<bool>,
+        now: Instant,
+    ) -> Verdict {
+        let mut faults = Vec::new();
+        faults.extend(capture_fault(tap));
+        if faults.is_empty() {
+            faults.extend(self.silence(tap, now));
+        }
+        faults.extend(self.drops(tap, keeper, now));
+        faults.extend(keeper.fault.as_deref().map(store_fault));
+        faults.extend(light.map(light_fault));
+        let mut warnings = Vec::new();
+        if clock_synchronised == Some(false) {
+            warnings.push(remark(
+                "clock_unsynced",
+                "the clock is not set from the network: times in the log may be wrong",
+                "let the tap reach a time server (timedatectl shows which)",
+            ));
+        }
+        Verdict { faults, warnings }
+    }
+
+    fn silence(&mut self, tap: &TapReport, now: Instant) -> Option<Remark> {
+        // `any` has no counter of its own: then the filter's count stands in.
+        let frames = tap.link.map_or(tap.stats.received, |link| link.received);
+        if frames != self.frames {
+            self.frames = frames;
+            self.frames_changed = now;
+        }
+        (now.duration_since(self.frames_changed) >= SILENCE).then(|| {
+            remark(
+                "mirror_silent",
+                "no frame came in for a minute",
+                "check the cable and the switch's mirror port",
+            )
+        })
+    }
+
+    fn drops(&mut self, tap: &TapReport, keeper: &KeeperReport, now: Instant) -> Option<Remark> {
+        let stats = tap.stats;
+        let drops = stats.dropped_kernel
+            + stats.dropped_interface
+            + keeper.dropped.requests
+            + keeper.dropped.visits;
+        if drops > self.drops {
+            self.drops = drops;
+            self.drops_changed = Some(now);
+        }
+        let recent = self
+            .drops_changed
+            .is_some_and(|at| now.duration_since(at) < DROPS_SHOWN);
+        recent.then(|| {
+            remark(
+                "drops",
+                &format!(
+                    "packets or events were dropped in the last minute (kernel {}, interface {}, requests {}, visits {} since the start)",
+                    stats.dropped_kernel,
+                    stats.dropped_interface,
+                    keeper.dropped.requests,
+                    keeper.dropped.visits
+                ),
+                "enlarge capture.buffer, or narrow the filter with host.addresses",
+            )
+        })
+    }
+}
+
+fn capture_fault(tap: &TapReport) -> Option<Remark> {
+    if let Some(fault) = &tap.fault {
+        return Some(remark(
+            "capture_lost",
+            fault,
+            "check that the interface exists and is up (ip link); it is tried again every second",
+        ));
+    }
+    let down = tap.link.is_some_and(|link| !link.up);
+    down.then(|| {
+        remark(
+            "link_down",
+            "the interface is down or has no cable",
+            "plug the cable in, or: sudo ip link set INTERFACE up",
+        )
+    })
+}
+
+fn store_fault(fault: &str) -> Remark {
+    remark(
+        "store_failing",
+        fault,
+        "check the disk (df, dmesg); visits are held in memory and written when it works again",
+    )
+}
+
+fn light_fault(error: &LedError) -> Remark {
+    remark(
+        "light_failing",
+        &error.to_string(),
+        "check the wiring and `canarytap led test`",
+    )
+}
+
+fn remark(name: &str, text: &str, cure: &str) -> Remark {
+    Remark {
+        name: name.to_owned(),
+        text: text.to_owned(),
+        cure: cure.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::link::LinkState;
+
+    fn tap(received: u64, up: bool) -> TapReport {
+        TapReport {
+            link: Some(LinkState {
+                index: 3,
+                up,
+                received,
+            }),
+            ..TapReport::default()
+        }
+    }
+
+    fn names(verdict: &Verdict) -> Vec<&str> {
+        verdict
+            .faults
+            .iter()
+            .map(|fault| fault.name.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn a_minute_without_a_frame_is_a_fault_and_the_next_frame_ends_it() {
+        let start = Instant::now();
+        let mut health = Health::new(start);
+        let keeper = KeeperReport::default();
+        let mut at = |seconds, frames| {
+            let now = start + Duration::from_secs(seconds);
+            let verdict = health.judge(&tap(frames, true), &keeper, None, None, now);
+            names(&verdict).join(" ")
+        };
+        assert_eq!(at(1, 5), "");
+        assert_eq!(at(60, 5), "");
+        assert_eq!(at(61, 5), "mirror_silent");
+        assert_eq!(at(62, 6), "");
+    }
+
+    #[test]
+    fn drops_are_shown_for_a_minute() {
+        let start = Instant::now();
+        let mut health = Health::new(start);
+        let mut report = tap(1, true);
+        report.stats.dropped_kernel = 7;
+        let keeper = KeeperReport::default();
+        let first = health.judge(&report, &keeper, None, None, start);
+        assert_eq!(names(&first), ["drops"]);
+        report.link = tap(2, true).link;
+        let later = start + Duration::from_secs(61);
+        let later = health.judge(&report, &keeper, None, None, later);
+        assert!(later.faults.is_empty());
+    }
+
+    #[test]
+    fn a_link_that_is_down_is_named() {
+        let now = Instant::now();
+        let verdict =
+            Health::new(now).judge(&tap(1, false), &KeeperReport::default(), None, None, now);
+        assert_eq!(names(&verdict), ["link_down"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_not_set_is_a_warning_only() {
+        let now = Instant::now();
+        let keeper = KeeperReport::default();
+        let verdict = Health::new(now).judge(&tap(1, true), &keeper, None, Some(false), now);
+        assert!(verdict.faults.is_empty());
+        assert_eq!(verdict.warnings.len(), 1);
+    }
+}

@@ -1,0 +1,76 @@
+//! One daemon for each run directory.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Name of the file in the run directory.
+const FILE: &str = "daemon.lock";
+
+/// Held as long as the daemon runs; the kernel lets go of it however the daemon ends.
+#[derive(Debug)]
+pub struct DaemonLock {
+    _file: File,
+}
+
+impl DaemonLock {
+    /// Takes the lock; None when another daemon holds it. Makes the directory when it is missing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn take(run_directory: &Path) -> io::Result<Option<Self>> {
+        if !run_directory.is_dir() {
+            fs::create_dir_all(run_directory)?;
+            fs::set_permissions(run_directory, fs::Permissions::from_mode(0o2770))?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .read(true)
+            .mode(0o660)
+            .open(run_directory.join(FILE))?;
+        Ok(try_lock(&file)?.then_some(Self { _file: file }))
+    }
+
+    /// Whether a daemon holds the lock.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn is_held(run_directory: &Path) -> io::Result<bool> {
+        match File::open(run_directory.join(FILE)) {
+            Ok(file) => Ok(!try_lock(&file)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn try_lock(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_refused_until_the_first_has_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        assert!(!DaemonLock::is_held(&run).unwrap());
+        let first = DaemonLock::take(&run).unwrap();
+        assert!(first.is_some());
+        assert!(DaemonLock::take(&run).unwrap().is_none());
+        assert!(DaemonLock::is_held(&run).unwrap());
+        drop(first);
+        assert!(DaemonLock::take(&run).unwrap().is_some());
+    }
+}

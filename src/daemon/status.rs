@@ -1,0 +1,139 @@
+//! What the daemon says of itself in a small file, for `status` and for people.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the file in the run directory.
+const FILE: &str = "status.json";
+
+/// The daemon's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it started.
+    pub started: String,
+    /// When this was written.
+    pub updated: String,
+    /// Whether nothing is wrong.
+    pub healthy: bool,
+    /// What is wrong.
+    pub faults: Vec<Remark>,
+    /// What is not as it should be, but costs nothing.
+    pub warnings: Vec<Remark>,
+    /// The capture.
+    pub capture: CaptureStatus,
+    /// The engine's counters.
+    pub counters: BTreeMap<String, u64>,
+    /// The store.
+    pub store: StoreStatus,
+    /// The lights.
+    pub lights: LightsStatus,
+    /// Alerts that wait to be acknowledged.
+    pub unacknowledged: u64,
+    /// Time of the newest event since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<String>,
+    /// `seq` of the newest alert since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_alert: Option<u64>,
+    /// Whether the clock is set from the network, where somebody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_synchronised: Option<bool>,
+}
+
+/// Something wrong, with its cure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// A name for scripts.
+    pub name: String,
+    /// What is wrong, in words.
+    pub text: String,
+    /// What to do.
+    pub cure: String,
+}
+
+/// The capture's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureStatus {
+    /// The interface.
+    pub interface: String,
+    /// Whether it is there and up.
+    pub link_up: bool,
+    /// Packets that passed the filter.
+    pub received: u64,
+    /// Packets that the kernel dropped because the ring was full.
+    pub dropped_kernel: u64,
+    /// Packets that the interface dropped.
+    pub dropped_interface: u64,
+    /// Frames on the interface, whatever the filter says of them.
+    pub frames_on_interface: u64,
+    /// Flows in the table.
+    pub flows: usize,
+    /// Bytes of flows and buffers.
+    pub heap_bytes: usize,
+    /// Canaries that are watched.
+    pub canaries: usize,
+}
+
+/// The store's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Newest number on disk since the start.
+    pub last_seq: u64,
+    /// Entries that wait to be written.
+    pub pending: usize,
+    /// Background requests dropped on the way.
+    pub dropped_requests: u64,
+    /// Visits dropped on the way.
+    pub dropped_visits: u64,
+}
+
+/// The lights' state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LightsStatus {
+    /// Who moves them.
+    pub driver: String,
+    /// `dark`, `armed` or `fault`.
+    pub armed: String,
+    /// `dark`, `head`, `get` or `other`.
+    pub alert: String,
+}
+
+impl Status {
+    /// Writes it into the run directory, whole or not at all.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self, run_directory: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        let new = run_directory.join("status.json.new");
+        fs::write(&new, text)?;
+        fs::rename(new, run_directory.join(FILE))
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When there is none, or none that can be read.
+    pub fn read(run_directory: &Path) -> io::Result<Self> {
+        let text = fs::read(run_directory.join(FILE))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// Takes it away: nobody runs any more.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn remove(run_directory: &Path) -> io::Result<()> {
+        fs::remove_file(run_directory.join(FILE))
+    }
+}

@@ -1,0 +1,316 @@
+//! The capture thread: frames from the ring into the engine, in place.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::io;
+
+use crate::capture::{CaptureError, CaptureStats, Live, Next, Waker, filter};
+use crate::config::Config;
+use crate::daemon::clock;
+use crate::daemon::link::{LinkState, LinkWatcher};
+use crate::daemon::queue::{Queue, QueueSink};
+use crate::engine::Engine;
+use crate::engine::canary::Matcher;
+use crate::engine::counters::Counters;
+use crate::engine::limits::Limits;
+use crate::led::Activity;
+
+/// How often the thread looks up from its frames, or from a silent wire.
+const LOOK: Duration = Duration::from_secs(1);
+/// Frames after which it asks for the time.
+const FRAMES_PER_LOOK: u32 = 1024;
+
+/// What is captured, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapSettings {
+    /// The interface.
+    pub interface: String,
+    /// Size of the kernel's ring.
+    pub buffer_bytes: usize,
+    /// The kernel's filter.
+    pub filter: String,
+}
+
+impl TapSettings {
+    /// What a configuration says; None while it names no interface.
+    pub fn of(config: &Config) -> Option<Self> {
+        Some(Self {
+            interface: config.capture.interface.clone()?,
+            buffer_bytes: config.capture.buffer_bytes,
+            filter: filter::expression(&config.capture.ports, &config.server_addresses()),
+        })
+    }
+}
+
+/// How the capture is, as it last looked.
+#[derive(Clone, Debug, Default)]
+pub struct TapReport {
+    /// Why nothing is captured; None while it is.
+    pub fault: Option<String>,
+    /// What the kernel says about the interface.
+    pub link: Option<LinkState>,
+    /// Packets since the daemon started, over all times that the interface was opened.
+    pub stats: CaptureStats,
+    /// What the engine counted.
+    pub counters: Counters,
+    /// Flows in the table.
+    pub flows: usize,
+    /// Bytes of flows and buffers.
+    pub heap_bytes: usize,
+}
+
+/// What the main thread asks of the capture thread.
+#[derive(Debug, Default)]
+struct Orders {
+    matcher: Option<Arc<Matcher>>,
+    settings: Option<TapSettings>,
+    stop: bool,
+}
+
+/// What both threads hold.
+#[derive(Debug)]
+struct Shared {
+    /// Whether there are orders: looked at for each frame, so it is no lock.
+    attention: AtomicBool,
+    orders: Mutex<Orders>,
+    report: Mutex<TapReport>,
+    waker: Waker,
+}
+
+/// The running capture thread.
+#[derive(Debug)]
+pub struct Tap {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tap {
+    /// Opens the interface and begins to capture. An interface that is down is waited for.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when this process may not capture, or the filter is refused.
+    pub fn start(
+        settings: TapSettings,
+        limits: Limits,
+        matcher: Arc<Matcher>,
+        queue: Arc<Queue>,
+        activity: Activity,
+    ) -> Result<Self, CaptureError> {
+        let shared = Arc::new(Shared {
+            attention: AtomicBool::new(false),
+            orders: Mutex::default(),
+            report: Mutex::default(),
+            waker: Waker::new()?,
+        });
+        let mut worker = Worker {
+            watcher: LinkWatcher::new(&settings.interface),
+            settings,
+            engine: Engine::new(limits, matcher),
+            live: None,
+            opened_index: None,
+            stats_before: CaptureStats::default(),
+            shared: Arc::clone(&shared),
+            queue,
+            activity,
+        };
+        worker.open_first()?;
+        let thread = thread::Builder::new()
+            .name("capture".into())
+            .spawn(move || worker.run())
+            .map_err(CaptureError::Wait)?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    fn order(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut lock(&self.shared.orders));
+        self.shared.attention.store(true, Ordering::Release);
+        self.shared.waker.wake();
+    }
+
+    /// Looks for something else from now on.
+    pub fn set_matcher(&self, matcher: Arc<Matcher>) {
+        self.order(|orders| orders.matcher = Some(matcher));
+    }
+
+    /// Captures otherwise from now on.
+    pub fn set_settings(&self, settings: TapSettings) {
+        self.order(|orders| orders.settings = Some(settings));
+    }
+
+    /// How it is.
+    pub fn report(&self) -> TapReport {
+        lock(&self.shared.report).clone()
+    }
+
+    /// Whether the thread ended by itself, which it never should.
+    pub fn is_dead(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Stops capturing; what the engine still held is read to its end.
+    pub fn stop(&mut self) -> io::Result<()> {
+        self.order(|orders| orders.stop = true);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(_)) => Err(io::Error::other("the capture thread panicked")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The capture thread's own things.
+struct Worker {
+    settings: TapSettings,
+    watcher: Option<LinkWatcher>,
+    engine: Engine,
+    live: Option<Live>,
+    /// Number of the interface when it was opened.
+    opened_index: Option<u32>,
+    /// Counted by captures that are closed.
+    stats_before: CaptureStats,
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    activity: Activity,
+}
+
+impl Worker {
+    /// The first time, what no waiting mends ends the program.
+    fn open_first(&mut self) -> Result<(), CaptureError> {
+        match self.open() {
+            Err(error @ (CaptureError::Permission { .. } | CaptureError::LinkType(_))) => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), CaptureError> {
+        let settings = &self.settings;
+        let index = self.look().map(|link| link.index);
+        let opened = Live::open(
+            &settings.interface,
+            settings.buffer_bytes,
+            &settings.filter,
+            self.shared.waker.clone(),
+        );
+        let fault = opened.as_ref().err().map(ToString::to_string);
+        lock(&self.shared.report).fault = fault;
+        self.live = Some(opened?);
+        self.opened_index = index;
+        Ok(())
+    }
+
+    fn look(&self) -> Option<LinkState> {
+        self.watcher.as_ref().and_then(LinkWatcher::look)
+    }
+
+    fn close(&mut self, fault: &str) {
+        if let Some(stats) = self.live.as_mut().and_then(|live| live.stats().ok()) {
+            self.stats_before = sum(self.stats_before, stats);
+        }
+        self.live = None;
+        lock(&self.shared.report).fault = Some(fault.to_owned());
+    }
+
+    fn run(mut self) {
+        loop {
+            if self.shared.attention.swap(false, Ordering::Acquire) && self.obey() {
+                break;
+            }
+            self.capture_for_a_while();
+            self.look_around();
+        }
+        let mut sink = QueueSink::new(&self.queue, &self.activity);
+        self.engine.finish(&mut sink);
+        self.report();
+    }
+
+    /// Does what was ordered; true when that is to stop.
+    fn obey(&mut self) -> bool {
+        let orders = std::mem::take(&mut *lock(&self.shared.orders));
+        if let Some(matcher) = orders.matcher {
+            self.engine.set_matcher(matcher);
+        }
+        if let Some(settings) = orders.settings.filter(|new| *new != self.settings) {
+            self.watcher = LinkWatcher::new(&settings.interface);
+            self.settings = settings;
+            self.close("the interface is being opened");
+        }
+        orders.stop
+    }
+
+    /// Frames until it is time to look up, or somebody calls.
+    fn capture_for_a_while(&mut self) {
+        let Some(live) = &mut self.live else {
+            return self.try_again();
+        };
+        let mut sink = QueueSink::new(&self.queue, &self.activity);
+        let until = Instant::now() + LOOK;
+        let mut frames = 0u32;
+        loop {
+            match live.next(LOOK) {
+                Ok(Next::Frame(frame)) => self.engine.on_frame(&frame, &mut sink),
+                Ok(Next::Idle) => self.engine.on_tick(clock::now(), &mut sink),
+                Ok(Next::End) => return,
+                Err(error) => return self.close(&error.to_string()),
+            }
+            frames = frames.wrapping_add(1);
+            let due = frames % FRAMES_PER_LOOK == 0 || live.is_drained();
+            if self.shared.attention.load(Ordering::Acquire) || (due && Instant::now() >= until) {
+                return;
+            }
+        }
+    }
+
+    /// Opens the interface once more, a while later.
+    fn try_again(&mut self) {
+        // It fails only when the kernel refuses to wait, and then trying again is all there is.
+        let _refused = self.shared.waker.wait(LOOK);
+        let there = self.watcher.is_none() || self.look().is_some();
+        if !there {
+            lock(&self.shared.report).fault =
+                Some(format!("interface {} is gone", self.settings.interface));
+        } else if let Err(error) = self.open() {
+            lock(&self.shared.report).fault = Some(error.to_string());
+        }
+    }
+
+    /// An interface that was deleted, or made anew, is another: libpcap would stay silent.
+    fn look_around(&mut self) {
+        if self.live.is_some() && self.watcher.is_some() {
+            match self.look() {
+                None => self.close(&format!("interface {} is gone", self.settings.interface)),
+                Some(link) if Some(link.index) != self.opened_index => {
+                    self.close("the interface was made anew");
+                }
+                Some(_) => {}
+            }
+        }
+        self.report();
+    }
+
+    fn report(&mut self) {
+        let stats = self.live.as_mut().and_then(|live| live.stats().ok());
+        let link = self.look();
+        let mut report = lock(&self.shared.report);
+        report.stats = sum(self.stats_before, stats.unwrap_or_default());
+        report.link = link;
+        report.counters = self.engine.counters().clone();
+        report.flows = self.engine.flows();
+        report.heap_bytes = self.engine.heap_bytes();
+    }
+}
+
+fn sum(one: CaptureStats, other: CaptureStats) -> CaptureStats {
+    CaptureStats {
+        received: one.received + other.received,
+        dropped_kernel: one.dropped_kernel + other.dropped_kernel,
+        dropped_interface: one.dropped_interface + other.dropped_interface,
+    }
+}
