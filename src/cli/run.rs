@@ -28,6 +28,8 @@ fn runnable(globals: &Globals) -> Result<Config, String> {
             .collect();
         return Err(lines.join("\n"));
     }
-    config.check_interface().map_err(|errors| errors.to_string())?;
+    config
+        .check_interface()
+        .map_err(|errors| errors.to_string())?;
     Ok(config)
 }

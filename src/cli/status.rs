@@ -84,7 +84,12 @@ fn table(status: &Status, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  cure    {}", fault.cure)?;
     }
     for warning in &status.warnings {
-        writeln!(out, "warning   {}: {}", warning.name, printable(&warning.text))?;
+        writeln!(
+            out,
+            "warning   {}: {}",
+            warning.name,
+            printable(&warning.text)
+        )?;
         writeln!(out, "  cure    {}", warning.cure)?;
     }
     let capture = &status.capture;

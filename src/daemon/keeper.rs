@@ -183,7 +183,11 @@ impl Worker {
             self.due = Some(self.due.map_or(due, |known| known.min(due)));
             self.pending.push(entry);
         }
-        if self.pending.iter().all(|entry| matches!(entry, Incoming::Settled(_))) {
+        if self
+            .pending
+            .iter()
+            .all(|entry| matches!(entry, Incoming::Settled(_)))
+        {
             self.due = None; // nothing of it is worth a commit of its own
         }
     }
@@ -206,7 +210,10 @@ impl Worker {
 
     fn written(&mut self, numbers: &[(crate::engine::event::EventId, u64)]) {
         if self.retry.take().is_some() {
-            say(Priority::Info, "the store works again; everything held is written");
+            say(
+                Priority::Info,
+                "the store works again; everything held is written",
+            );
         }
         self.note_last(numbers);
         let numbered = numbers.iter().map(|(_, seq)| *seq);
@@ -241,7 +248,9 @@ impl Worker {
 
     /// The light comes on all the same; what could not be written is held and tried again.
     fn failed(&mut self, error: &StoreError) {
-        let wait = self.retry.map_or(RETRY_FIRST, |(_, wait)| (wait * 2).min(RETRY_MAX));
+        let wait = self
+            .retry
+            .map_or(RETRY_FIRST, |(_, wait)| (wait * 2).min(RETRY_MAX));
         if self.retry.is_none() {
             say(Priority::Error, &format!("the store fails: {error}"));
         }

@@ -92,10 +92,7 @@ impl std::error::Error for DaemonError {}
 ///
 /// # Errors
 /// Why it could not start; or that a thread of it failed.
-pub fn run(
-    config: Config,
-    reload: impl Fn() -> Result<Config, String>,
-) -> Result<(), DaemonError> {
+pub fn run(config: Config, reload: impl Fn() -> Result<Config, String>) -> Result<(), DaemonError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -294,7 +291,10 @@ impl Daemon {
 
     /// Each fault is said once when it comes, and once when it goes.
     fn tell_changes(&self, verdict: &Verdict) {
-        let before = self.written.as_ref().map(|(_, status)| status.faults.as_slice());
+        let before = self
+            .written
+            .as_ref()
+            .map(|(_, status)| status.faults.as_slice());
         let before = before.unwrap_or_default();
         let has = |list: &[status::Remark], name: &str| list.iter().any(|one| one.name == name);
         for fault in &verdict.faults {
@@ -389,7 +389,10 @@ impl Daemon {
                 self.canaries = watch.canaries.len();
                 self.tap.set_matcher(Arc::new(Matcher::new(watch)));
             }
-            Err(error) => say(Priority::Error, &format!("cannot read the canaries: {error}")),
+            Err(error) => say(
+                Priority::Error,
+                &format!("cannot read the canaries: {error}"),
+            ),
         }
     }
 
@@ -406,7 +409,9 @@ impl Daemon {
     }
 
     fn take_over(&mut self, config: Config) {
-        if config.store != self.config.store || config.capture.memory_bytes != self.config.capture.memory_bytes {
+        if config.store != self.config.store
+            || config.capture.memory_bytes != self.config.capture.memory_bytes
+        {
             say(
                 Priority::Warning,
                 "[store] and capture.memory are taken over at the next start only",
@@ -424,7 +429,10 @@ impl Daemon {
         if let Some(settings) = TapSettings::of(&self.config) {
             self.tap.set_settings(settings);
         }
-        say(Priority::Info, &format!("configuration read again: {}", self.greeting()));
+        say(
+            Priority::Info,
+            &format!("configuration read again: {}", self.greeting()),
+        );
     }
 
     /// In flow order: no more frames, then everything on disk, then dark.
@@ -435,7 +443,10 @@ impl Daemon {
         let report = self.keeper.report();
         self.lights.player = None;
         if let Err(error) = Status::remove(&self.run_directory) {
-            say(Priority::Warning, &format!("cannot remove the status file: {error}"));
+            say(
+                Priority::Warning,
+                &format!("cannot remove the status file: {error}"),
+            );
         }
         if let Some(fault) = report.fault {
             say(
@@ -460,8 +471,14 @@ fn start_tap(
         memory_bytes: config.capture.memory_bytes,
     };
     let matcher = Arc::new(Matcher::new(watch));
-    Tap::start(settings, limits, matcher, Arc::clone(queue), activity.clone())
-        .map_err(DaemonError::Capture)
+    Tap::start(
+        settings,
+        limits,
+        matcher,
+        Arc::clone(queue),
+        activity.clone(),
+    )
+    .map_err(DaemonError::Capture)
 }
 
 /// Configured and minted canaries together.
@@ -487,7 +504,10 @@ fn listen(kind: SignalKind) -> Result<Signal, DaemonError> {
 /// Without systemd nobody listens, and that is no failure.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        say(Priority::Warning, &format!("cannot notify systemd: {error}"));
+        say(
+            Priority::Warning,
+            &format!("cannot notify systemd: {error}"),
+        );
     }
 }
 

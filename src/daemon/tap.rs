@@ -1,10 +1,10 @@
 //! The capture thread: frames from the ring into the engine, in place.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::io;
 
 use crate::capture::{CaptureError, CaptureStats, Live, Next, Waker, filter};
 use crate::config::Config;
@@ -185,7 +185,9 @@ impl Worker {
     /// The first time, what no waiting mends ends the program.
     fn open_first(&mut self) -> Result<(), CaptureError> {
         match self.open() {
-            Err(error @ (CaptureError::Permission { .. } | CaptureError::LinkType(_))) => Err(error),
+            Err(error @ (CaptureError::Permission { .. } | CaptureError::LinkType(_))) => {
+                Err(error)
+            }
             Ok(()) | Err(_) => Ok(()),
         }
     }
