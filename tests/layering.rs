@@ -16,13 +16,14 @@ const CRATE_ORDER: [&[&str]; 6] = [
 ];
 
 /// The same inside the core. `engine` itself, the whole way in one function, comes last.
-const CORE_ORDER: [&[&str]; 6] = [
+const CORE_ORDER: [&[&str]; 7] = [
     &["frame"],
     &["link"],
     &["net"],
     &["transport"],
     &["app"],
     &["canary"],
+    &["reporter"],
 ];
 
 /// Plain data that every module of the core may name; of the core it names the frame only.

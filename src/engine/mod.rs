@@ -1,6 +1,6 @@
 //! The pure core: frames in, events out. No input or output, no clock, no thread.
 //!
-//! `frame < link < net < transport < app < canary < event`: each names only those before it
+//! `frame < link < net < transport < app < canary < reporter`: each names only those before it
 //! (`event`, `limits` and `counters` are plain data that all may name).
 
 use std::sync::Arc;
