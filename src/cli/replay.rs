@@ -12,7 +12,7 @@ use crate::cli::replay::joiner::Joiner;
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell};
 use crate::config::units::parse_bytes;
 use crate::engine::Engine;
-use crate::engine::canary::{Home, Matcher, PortSet, Watch, private_ranges};
+use crate::engine::canary::{Home, Matcher, PortSet, Watch};
 use crate::engine::event::{Detail, Event, EventId, EventSink};
 use crate::engine::limits::{Limits, MEMORY_BYTES_DEFAULT};
 use crate::store::{EventRecord, Incoming, Store, StoreOptions, StoreReader, exists};
@@ -96,10 +96,7 @@ fn everything() -> Watch {
         hosts: Vec::new(),
         ports: PortSet::All,
         canaries: Vec::new(),
-        home: Home {
-            networks: private_ranges(),
-            ..Home::default()
-        },
+        home: Home::private(),
     }
 }
 

@@ -10,6 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::engine::canary::{
     Canary, Home, HostPattern, NormalizedUrl, PortSet, TrustedProxy, Watch, mint, private_ranges,
+    unique_token,
 };
 
 pub use error::{ConfigError, ConfigErrors};
@@ -291,8 +292,8 @@ impl Config {
         let mut home = Home {
             networks: self.home.networks.clone(),
             public: self.home.public.clone(),
-            gateways: Vec::new(),
             proxies: self.home.proxies.clone(),
+            ..Home::default()
         };
         if self.home.auto {
             home.networks.extend(private_ranges());
@@ -310,7 +311,8 @@ impl Config {
                     id: id_of(&url),
                     channel: canary.channel.clone(),
                     label: canary.label.clone(),
-                    token: None,
+                    written: canary.url.clone(),
+                    token: unique_token(&url),
                     control: false,
                     url,
                 })

@@ -26,6 +26,14 @@ pub const FIELD_BYTES_MAX: usize = 4096;
 /// Requests of one connection that wait for their response (pipelining).
 pub const PIPELINED_REQUESTS_MAX: usize = 256;
 
+/// Bytes of a host name in a request: DNS has 253 and a dot at the end (RFC 1035 §2.3.4).
+pub const HOST_BYTES_MAX: usize = 255;
+/// Places at which a request's host, target or Referer is searched for a token that is glued to
+/// other letters. Tokens between marks are found wherever they stand.
+pub const TOKEN_WINDOWS_MAX: usize = 16 * 1024;
+/// Characters of forwarding headers that are kept: 20 hops of IPv6 addresses.
+pub const FORWARDED_FOR_CHARACTERS_MAX: usize = 1024;
+
 /// Bytes of one direction that wait for a hole to be filled: twice the largest window that a
 /// home connection fills in one round trip (1 Gbit/s, 8 ms).
 pub const REORDER_BYTES_PER_DIRECTION_MAX: usize = 2 * 1024 * 1024;

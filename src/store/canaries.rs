@@ -33,6 +33,7 @@ impl StoredCanary {
             id: self.id.clone(),
             channel: self.channel.clone(),
             label: self.label.clone(),
+            written: self.url.clone(),
             url: NormalizedUrl::parse(&self.url)?,
             token: self.token.clone(),
             control: self.control,

@@ -1,144 +1,176 @@
-//! Which canary a request is for, at a cost that does not grow with their number.
+//! Which canary a request is for.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::engine::app::RequestHead;
-use crate::engine::canary::origin::{Judgement, judge};
-use crate::engine::canary::url::bare_host;
-use crate::engine::canary::{Canary, HostPattern, NormalizedUrl, PortSet, Watch};
+use crate::engine::canary::alterations::{Alterations, queries_within, without_punctuation};
+use crate::engine::canary::host::NormalHost;
+use crate::engine::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
+use crate::engine::canary::origin::{Home, Judgement};
+use crate::engine::canary::token::TokenIndex;
+use crate::engine::canary::url::{NormalizedUrl, normal_component};
+use crate::engine::canary::{Canary, PortSet, Watch};
 use crate::engine::event::MatchKind;
 
-/// Longest host name (RFC 1035 §2.3.4); a longer one is no watched host.
-const HOST_BYTES_MAX: usize = 255;
-/// Shortest run of letters and digits that may be a token.
-const TOKEN_BYTES_MIN: usize = 8;
+/// Everything that is watched, ready to be asked. Built once from a [`Watch`], never changed:
+/// what it costs to ask does not grow with the number of canaries or hosts.
+#[derive(Debug)]
+pub struct Matcher {
+    all_hosts: bool,
+    hosts: HostIndex,
+    ports: PortSet,
+    home: Home,
+    canaries: Vec<Arc<Canary>>,
+    /// Canaries by host, path and query.
+    urls: UrlIndex,
+    /// The first canary of each host and path.
+    paths: UrlIndex,
+    tokens: TokenIndex,
+}
 
-/// A canary that a request met.
+/// A canary that a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
     /// The canary.
     pub canary: Arc<Canary>,
-    /// How it was met.
+    /// How the request met it.
     pub kind: MatchKind,
+    /// What had been done to its URL.
+    pub alterations: Alterations,
 }
 
-/// What to look for, made quick to ask.
-#[derive(Debug)]
-pub struct Matcher {
-    watch: Watch,
-    exact: HashSet<String>,
-    parents: HashSet<String>,
-    /// Canaries by host and path.
-    places: HashMap<(String, String), Vec<Arc<Canary>>>,
-    tokens: HashMap<String, Arc<Canary>>,
+impl Match {
+    /// Notes by which scheme (`http` or `https`) the request came.
+    #[must_use]
+    pub fn seen_by(mut self, scheme: &str) -> Self {
+        self.alterations = self.alterations.with_scheme(&self.canary.written, scheme);
+        self
+    }
 }
 
 impl Matcher {
-    /// A matcher for everything in `watch`.
+    /// Makes what `watch` names ready to be asked for.
     pub fn new(watch: Watch) -> Self {
-        let (mut exact, mut parents) = (HashSet::new(), HashSet::new());
-        for host in &watch.hosts {
-            match host {
-                HostPattern::Exact(name) => exact.insert(name.clone()),
-                HostPattern::Subdomains(name) => parents.insert(name.clone()),
-            };
-        }
-        let mut places: HashMap<_, Vec<_>> = HashMap::new();
-        let mut tokens = HashMap::new();
-        for canary in &watch.canaries {
-            let place = (canary.url.host.clone(), canary.url.path.clone());
-            places.entry(place).or_default().push(Arc::clone(canary));
-            if let Some(token) = &canary.token {
-                tokens
-                    .entry(token.clone())
-                    .or_insert_with(|| Arc::clone(canary));
-            }
-        }
-        Self {
-            watch,
-            exact,
-            parents,
-            places,
-            tokens,
-        }
-    }
-
-    /// The ports that are read.
-    pub fn ports(&self) -> &PortSet {
-        &self.watch.ports
-    }
-
-    /// Whether requests for this authority are wanted. Does not allocate.
-    pub fn is_watched(&self, authority: &[u8]) -> bool {
-        if self.watch.all_hosts {
-            return true;
-        }
-        let host = bare_host(authority);
-        let mut buffer = [0; HOST_BYTES_MAX];
-        let Some(lower) = buffer.get_mut(..host.len()) else {
-            return false;
+        let mut matcher = Self {
+            all_hosts: watch.all_hosts,
+            hosts: HostIndex::new(&watch.hosts),
+            ports: watch.ports,
+            home: watch.home,
+            urls: UrlIndex::new(whole, watch.canaries.len()),
+            paths: UrlIndex::new(host_and_path, watch.canaries.len()),
+            tokens: TokenIndex::default(),
+            canaries: watch.canaries,
         };
-        lower.copy_from_slice(host);
-        lower.make_ascii_lowercase();
-        std::str::from_utf8(lower).is_ok_and(|name| self.is_watched_name(name))
-    }
-
-    fn is_watched_name(&self, name: &str) -> bool {
-        if self.exact.contains(name) {
-            return true;
-        }
-        let mut rest = name;
-        while let Some((_, parent)) = rest.split_once('.') {
-            if self.parents.contains(parent) {
-                return true;
+        for (number, canary) in (0..).zip(&matcher.canaries) {
+            matcher.urls.insert(number, &matcher.canaries);
+            matcher.paths.insert(number, &matcher.canaries);
+            if let Some(token) = &canary.token {
+                matcher.tokens.insert(token, number);
             }
-            rest = parent;
         }
-        false
+        matcher
     }
 
-    /// The canary that a request is for: the one whose URL agrees, else the one whose token
-    /// stands in it, else the one whose path agrees.
+    /// Whether requests for this authority (host with or without port, any case) are read.
+    /// Allocates nothing, unless the name has letters beyond ASCII.
+    pub fn is_watched(&self, authority: &[u8]) -> bool {
+        self.all_hosts
+            || NormalHost::read(authority).is_some_and(|host| self.hosts.contains(host.as_str()))
+    }
+
+    /// The canary that a request is for: of several, the one whose URL agrees entirely; else one
+    /// whose token stands in host or target, else in the Referer; else one whose path agrees.
+    /// The first in their order among equals. `host` is in its normal form, `target` and
+    /// `referer` are as on the wire.
     pub fn find(&self, host: &str, target: &[u8], referer: Option<&[u8]>) -> Option<Match> {
-        let url = NormalizedUrl::from_request(host, target);
-        let here = (url.host, url.path);
-        let places = self.places.get(&here).map(Vec::as_slice).unwrap_or(&[]);
-        let whole = places.iter().find(|canary| canary.url.query == url.query);
-        if let Some(canary) = whole {
-            return Some(found(canary, MatchKind::Url));
-        }
-        let (host, path) = (&here.0, &here.1);
-        let query = url.query.as_deref().unwrap_or_default();
-        let referer = referer.map(|referer| String::from_utf8_lossy(referer).to_lowercase());
-        let referer = referer.as_deref().unwrap_or_default();
-        if let Some(canary) = self.find_token([host, path, query, referer]) {
-            return Some(found(canary, MatchKind::Token));
-        }
-        places.first().map(|canary| found(canary, MatchKind::Path))
-    }
-
-    fn find_token(&self, texts: [&str; 4]) -> Option<&Arc<Canary>> {
-        if self.tokens.is_empty() {
+        if self.canaries.is_empty() {
             return None;
         }
-        texts
-            .into_iter()
-            .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()))
-            .filter(|run| run.len() >= TOKEN_BYTES_MIN)
-            .find_map(|run| self.tokens.get(run))
+        let seen = NormalizedUrl::from_request(host, target);
+        self.find_url(&seen, target)
+            .or_else(|| self.find_token(host, target, referer))
+            .or_else(|| self.find_path(&seen, target))
     }
 
-    /// Where a request comes from.
+    /// Ports whose segments are read, on either side.
+    pub fn ports(&self) -> &PortSet {
+        &self.ports
+    }
+
+    /// Where the visitor stands who sent `head` from `src`.
     pub fn judge(&self, src: IpAddr, head: &RequestHead<'_>) -> Judgement {
-        judge(&self.watch.home, src, head)
+        self.home.judge(src, head.proxied_for, &head.fields)
+    }
+
+    /// Where the sender of a hello stands, whose request could not be read.
+    pub fn judge_hello(&self, src: IpAddr, proxied_for: Option<IpAddr>) -> Judgement {
+        self.home.judge(src, proxied_for, &[])
+    }
+
+    fn find_url(&self, seen: &NormalizedUrl, target: &[u8]) -> Option<Match> {
+        let number = self.urls.get(&whole(seen), &self.canaries)?;
+        self.found(number, MatchKind::Url, &seen.host, target)
+    }
+
+    fn find_token(&self, host: &str, target: &[u8], referer: Option<&[u8]>) -> Option<Match> {
+        let in_host = self.tokens.find(host);
+        let in_target = self.tokens.find(&normal_component(target));
+        if let Some(number) = in_host.into_iter().chain(in_target).min() {
+            return self.found(number, MatchKind::Token, host, target);
+        }
+        let number = self.tokens.find(&normal_component(referer?))?;
+        Some(Match {
+            canary: at(&self.canaries, number)?.clone(),
+            kind: MatchKind::Token,
+            alterations: Alterations::NONE, // another page was asked for
+        })
+    }
+
+    fn find_path(&self, seen: &NormalizedUrl, target: &[u8]) -> Option<Match> {
+        let number = self
+            .find_on_host(&seen.host, seen)
+            .or_else(|| self.find_on_host(seen.host.strip_prefix("www.")?, seen))
+            .or_else(|| self.find_on_host(&format!("www.{}", seen.host), seen))?;
+        self.found(number, MatchKind::Path, &seen.host, target)
+    }
+
+    /// The canary on `host` that comes nearest to what was asked for.
+    fn find_on_host(&self, host: &str, seen: &NormalizedUrl) -> Option<u32> {
+        let path = Wanted::path_of(host, &seen.path);
+        let Some(first) = self.paths.get(&path, &self.canaries) else {
+            return self.find_trimmed_path(host, seen);
+        };
+        let url = |query| self.urls.get(&Wanted { query, ..path }, &self.canaries);
+        let query = seen.query.as_deref();
+        let trimmed = query.and_then(without_punctuation);
+        url(query)
+            .or_else(|| trimmed.and_then(|query| url(Some(query))))
+            .or_else(|| queries_within(query?).find_map(|part| url(Some(part))))
+            .or_else(|| url(None))
+            .or(Some(first))
+    }
+
+    /// The same for a path that ends in punctuation of the text around the link.
+    fn find_trimmed_path(&self, host: &str, seen: &NormalizedUrl) -> Option<u32> {
+        if seen.query.is_some() {
+            return None; // then the punctuation would stand behind the query
+        }
+        let path = Wanted::path_of(host, without_punctuation(&seen.path)?);
+        let url = self.urls.get(&path, &self.canaries);
+        url.or_else(|| self.paths.get(&path, &self.canaries))
+    }
+
+    fn found(&self, number: u32, kind: MatchKind, host: &str, target: &[u8]) -> Option<Match> {
+        let canary = at(&self.canaries, number)?.clone();
+        let alterations = Alterations::between(&canary.written, &canary.url, host, target);
+        Some(Match {
+            canary,
+            kind,
+            alterations,
+        })
     }
 }
 
-fn found(canary: &Arc<Canary>, kind: MatchKind) -> Match {
-    Match {
-        canary: Arc::clone(canary),
-        kind,
-    }
-}
+#[cfg(test)]
+mod tests;

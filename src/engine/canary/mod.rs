@@ -1,17 +1,27 @@
 //! From requests to matches: which canary was visited, and from where.
 
-use std::fmt;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub use alterations::Alterations;
+pub use forwarded::proxy_fields;
+pub use host::{HostError, HostPattern, normalize_host, parse_host_name};
 pub use matcher::{Match, Matcher};
-pub use origin::{Home, Judgement, ProxyHeader, TrustedProxy};
-pub use url::{NormalizedUrl, UrlError, normalize_host};
+pub use origin::{Doubt, Home, Judgement, ProxyHeader, TrustedProxy};
+pub use token::{TOKEN_LENGTH, unique_token};
+pub use url::{NormalizedUrl, UrlError};
 
+mod alterations;
+mod forwarded;
+mod host;
+mod index;
 mod matcher;
 pub mod mint;
 mod origin;
+mod percent;
+mod punycode;
+mod token;
 mod url;
 
 /// A URL that its owner gave to one channel only.
@@ -23,31 +33,15 @@ pub struct Canary {
     pub channel: String,
     /// The owner's words for it.
     pub label: Option<String>,
-    /// What a visit asks for.
+    /// Its URL as it was given away.
+    pub written: String,
+    /// What a visit asks for: `written` after normalisation.
     pub url: NormalizedUrl,
     /// A string that stands in its URL and nowhere else; None for a URL of the user's own that
     /// has nothing unique in it.
     pub token: Option<String>,
     /// Whether it was given to nobody.
     pub control: bool,
-}
-
-/// A watched host: its name, lower case, without trailing dot, or all names below it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HostPattern {
-    /// This name only.
-    Exact(String),
-    /// `*.name`: every name that ends in `.name`, but not `name` itself.
-    Subdomains(String),
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(name) => f.write_str(name),
-            Self::Subdomains(parent) => write!(f, "*.{parent}"),
-        }
-    }
 }
 
 /// TCP ports that are read.
@@ -101,4 +95,60 @@ pub fn private_ranges() -> Vec<IpNet> {
     .iter()
     .filter_map(|range| range.parse().ok())
     .collect()
+}
+
+/// Networks that container engines hand out by default (Docker, Podman): behind their gateways
+/// stands anyone.
+pub fn container_ranges() -> Vec<IpNet> {
+    [
+        "172.17.0.0/16",
+        "172.18.0.0/15",
+        "172.20.0.0/14",
+        "172.24.0.0/13",
+        "10.88.0.0/16",
+    ]
+    .iter()
+    .filter_map(|range| range.parse().ok())
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A canary with a URL and nothing unique in it.
+    pub(super) fn canary(id: &str, url: &str) -> Arc<Canary> {
+        Arc::new(Canary {
+            id: id.to_owned(),
+            channel: "chat".to_owned(),
+            label: None,
+            written: url.to_owned(),
+            url: NormalizedUrl::parse(url).unwrap(),
+            token: None,
+            control: false,
+        })
+    }
+
+    /// The same with a token.
+    pub(super) fn canary_with_token(id: &str, url: &str, token: &str) -> Arc<Canary> {
+        let plain = canary(id, url);
+        Arc::new(Canary {
+            token: Some(token.to_owned()),
+            ..(*plain).clone()
+        })
+    }
+
+    #[test]
+    fn ports_are_looked_up_in_a_sorted_list_or_all_are_meant() {
+        let some = PortSet::Some(vec![80, 443]);
+        assert!(some.contains(443));
+        assert!(!some.contains(8080));
+        assert!(PortSet::All.contains(8080));
+    }
+
+    #[test]
+    fn every_range_that_is_written_here_is_one() {
+        assert_eq!(private_ranges().len(), 9);
+        assert_eq!(container_ranges().len(), 5);
+    }
 }

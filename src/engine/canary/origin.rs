@@ -1,12 +1,12 @@
-//! Inside or outside: whose address the visitor has, and who may say so.
+//! Inside or outside: whose address the visitor has.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::engine::app::RequestHead;
-use crate::engine::event::{Origin, wire_text};
-use crate::engine::limits::FIELD_BYTES_MAX;
+use crate::engine::app::HeaderField;
+use crate::engine::canary::{container_ranges, forwarded, private_ranges};
+use crate::engine::event::Origin;
 
 /// The home's networks, and who may speak for a visitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,10 +15,13 @@ pub struct Home {
     pub networks: Vec<IpNet>,
     /// The home's own public addresses.
     pub public: Vec<IpAddr>,
-    /// Addresses that stand for many: the router, which may translate sources.
-    pub gateways: Vec<IpAddr>,
     /// Who may name the visitor.
     pub proxies: Vec<TrustedProxy>,
+    /// Routers that may stand for anyone behind them, because they translate source addresses.
+    pub gateways: Vec<IpAddr>,
+    /// Networks of containers, whose gateways stand for anyone. Where one of
+    /// [`networks`](Self::networks) is as narrow or narrower, that one decides.
+    pub containers: Vec<IpNet>,
 }
 
 /// A proxy of the home that names the visitor in one header.
@@ -43,7 +46,7 @@ pub enum ProxyHeader {
     ProxyProtocol,
 }
 
-/// Where a request comes from, and by whose word.
+/// What was found out about where a visitor stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// Inside, outside or unknown.
@@ -52,66 +55,177 @@ pub struct Judgement {
     pub client: IpAddr,
     /// What forwarding headers said, believed or not.
     pub forwarded_for: Option<String>,
+    /// Why the origin is unknown, when it is.
+    pub doubt: Option<Doubt>,
 }
 
-/// Header fields in which proxies name a visitor.
-const FORWARDING: [&str; 6] = [
-    "x-forwarded-for",
-    "forwarded",
-    "cf-connecting-ip",
-    "x-real-ip",
-    "true-client-ip",
-    "x-client-ip",
-];
-
-/// Where container engines put their bridges unless told otherwise.
-const CONTAINERS: &str = "172.17.0.0/16";
-
-/// Judges a request by its sender and, where the sender is a trusted proxy, by its one header.
-pub(super) fn judge(home: &Home, src: IpAddr, head: &RequestHead<'_>) -> Judgement {
-    let src = src.to_canonical();
-    let forwarded_for = forwarding_headers(head);
-    let (client, origin) = match home.proxy(src) {
-        Some(proxy) => match named_client(home, proxy, head) {
-            Some(client) => (client, home.origin_of(client)),
-            // The proxy is not the visitor, and does not say who is.
-            None => (src, Origin::Unknown),
-        },
-        None if home.is_inside(src) && says_little(home, src, forwarded_for.is_some()) => {
-            (src, Origin::Unknown)
-        }
-        None => (src, home.origin_of(src)),
-    };
-    Judgement {
-        origin,
-        client,
-        forwarded_for,
-    }
+/// Why an address says little about the visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// It is a gateway's, which may translate source addresses.
+    Gateway,
+    /// It lies in a network of containers.
+    Container,
+    /// It is private and no trusted proxy's, and the request bears forwarding headers.
+    UntrustedProxy,
+    /// It is a trusted proxy's, which did not say for whom it speaks.
+    SilentProxy,
 }
 
 impl Home {
-    fn is_inside(&self, address: IpAddr) -> bool {
-        self.public.contains(&address)
-            || self
-                .networks
-                .iter()
-                .any(|network| network.contains(&address))
-    }
-
-    fn origin_of(&self, client: IpAddr) -> Origin {
-        if !self.is_inside(client) {
-            Origin::Outside
-        } else if says_little(self, client, false) {
-            Origin::Unknown
-        } else {
-            Origin::Inside
+    /// The home of anyone: private ranges are inside, except those that containers get.
+    pub fn private() -> Self {
+        Self {
+            networks: private_ranges(),
+            containers: container_ranges(),
+            ..Self::default()
         }
     }
 
-    fn proxy(&self, address: IpAddr) -> Option<&TrustedProxy> {
+    /// Where the visitor stands whose request came from `src` with these `fields`, behind a PROXY
+    /// header that named `proxied_for`.
+    pub fn judge(
+        &self,
+        src: IpAddr,
+        proxied_for: Option<IpAddr>,
+        fields: &[HeaderField<'_>],
+    ) -> Judgement {
+        let src = src.to_canonical();
+        let proxied_for = proxied_for.map(|address| address.to_canonical());
+        let client = self.effective_client(src, proxied_for, fields);
+        let untrusted = client.hops == 0 && !client.silent;
+        let forwarded = || proxied_for.is_some() || forwarded::bears_forwarding_fields(fields);
+        let (origin, doubt) = if client.silent && self.is_private_or_inside(client.address) {
+            (Origin::Unknown, Some(Doubt::SilentProxy))
+        } else if untrusted && is_private(client.address) && forwarded() {
+            (
+                Origin::Unknown,
+                Some(self.doubt(client.address).unwrap_or(Doubt::UntrustedProxy)),
+            )
+        } else {
+            self.place(client.address)
+        };
+        Judgement {
+            origin,
+            client: client.address,
+            forwarded_for: forwarded::as_told(fields, proxied_for, |field| self.names(field)),
+            doubt,
+        }
+    }
+
+    /// Follows trusted proxies from `src` to the first address that is none. Each is believed in
+    /// its own header only, and each element of a list speaks for one hop.
+    fn effective_client(
+        &self,
+        src: IpAddr,
+        proxied_for: Option<IpAddr>,
+        fields: &[HeaderField<'_>],
+    ) -> Client {
+        let mut client = Client {
+            address: src,
+            hops: 0,
+            silent: false,
+        };
+        let mut said = Said::new(proxied_for, fields);
+        while let Some(proxy) = self.proxy_at(client.address) {
+            let Some(named) = said.next(&proxy.header) else {
+                client.silent = true;
+                break;
+            };
+            client.address = named;
+            client.hops += 1;
+        }
+        client
+    }
+
+    fn proxy_at(&self, address: IpAddr) -> Option<&TrustedProxy> {
         self.proxies
             .iter()
             .find(|proxy| contains(&proxy.networks, address))
+    }
+
+    /// Whether a field is one that some trusted proxy is believed in.
+    fn names(&self, field: &HeaderField<'_>) -> bool {
+        self.proxies.iter().any(|proxy| match &proxy.header {
+            ProxyHeader::Single(name) => field.name.eq_ignore_ascii_case(name.as_bytes()),
+            _ => false, // looked for anyway
+        })
+    }
+
+    /// Where an address lies that stands for its own host, or for anyone behind it.
+    fn place(&self, address: IpAddr) -> (Origin, Option<Doubt>) {
+        if self.is_public(address) {
+            return (Origin::Inside, None);
+        }
+        match self.doubt(address) {
+            Some(doubt) => (Origin::Unknown, Some(doubt)),
+            None if contains(&self.networks, address) => (Origin::Inside, None),
+            None => (Origin::Outside, None),
+        }
+    }
+
+    fn doubt(&self, address: IpAddr) -> Option<Doubt> {
+        let same = |gateway: &IpAddr| gateway.to_canonical() == address;
+        if self.gateways.iter().any(same) {
+            return Some(Doubt::Gateway);
+        }
+        let container = narrowest(&self.containers, address)?;
+        let home = narrowest(&self.networks, address);
+        (home < Some(container)).then_some(Doubt::Container)
+    }
+
+    fn is_public(&self, address: IpAddr) -> bool {
+        self.public.iter().any(|own| own.to_canonical() == address)
+    }
+
+    fn is_private_or_inside(&self, address: IpAddr) -> bool {
+        is_private(address) || self.is_public(address) || contains(&self.networks, address)
+    }
+}
+
+/// Whom a request is from, as far as it can be told.
+struct Client {
+    address: IpAddr,
+    /// Trusted proxies on the way.
+    hops: usize,
+    /// Whether the last of them named nobody.
+    silent: bool,
+}
+
+/// What headers say, hop by hop. An address that was taken is not taken again.
+struct Said<'a> {
+    fields: &'a [HeaderField<'a>],
+    proxied_for: Option<IpAddr>,
+    x_forwarded_for: Box<dyn Iterator<Item = Option<IpAddr>> + 'a>,
+    forwarded: Box<dyn Iterator<Item = Option<IpAddr>> + 'a>,
+    singles: Vec<&'a str>,
+}
+
+impl<'a> Said<'a> {
+    fn new(proxied_for: Option<IpAddr>, fields: &'a [HeaderField<'a>]) -> Self {
+        Self {
+            fields,
+            proxied_for,
+            x_forwarded_for: Box::new(forwarded::x_forwarded_for(fields)),
+            forwarded: Box::new(forwarded::forwarded(fields)),
+            singles: Vec::new(),
+        }
+    }
+
+    /// Whom the proxy that writes `header` named.
+    fn next(&mut self, header: &'a ProxyHeader) -> Option<IpAddr> {
+        match header {
+            ProxyHeader::XForwardedFor => self.x_forwarded_for.next().flatten(),
+            ProxyHeader::Forwarded => self.forwarded.next().flatten(),
+            ProxyHeader::ProxyProtocol => self.proxied_for.take(),
+            ProxyHeader::Single(name) => {
+                if self.singles.contains(&name.as_str()) {
+                    return None;
+                }
+                self.singles.push(name);
+                forwarded::single(self.fields, name)
+            }
+        }
     }
 }
 
@@ -119,226 +233,27 @@ fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// Whether a private address may stand for a visitor from anywhere: the router, a container
-/// network, or someone who forwards without being trusted to.
-fn says_little(home: &Home, address: IpAddr, forwards: bool) -> bool {
-    if home.public.contains(&address) {
-        return false;
-    }
-    let containers = CONTAINERS
-        .parse::<IpNet>()
-        .is_ok_and(|network| network.contains(&address) && !home.networks.contains(&network));
-    forwards || containers || home.gateways.contains(&address)
-}
-
-/// The visitor by a trusted proxy's word.
-fn named_client(home: &Home, proxy: &TrustedProxy, head: &RequestHead<'_>) -> Option<IpAddr> {
-    match &proxy.header {
-        ProxyHeader::XForwardedFor => {
-            let hops = list(head, "x-forwarded-for");
-            nearest_untrusted(home, hops.iter().map(|hop| address(hop)))
-        }
-        ProxyHeader::Forwarded => {
-            let hops = list(head, "forwarded");
-            nearest_untrusted(home, hops.iter().map(|hop| forwarded_address(hop)))
-        }
-        ProxyHeader::Single(name) => address(std::str::from_utf8(head.field(name)?).ok()?),
-        ProxyHeader::ProxyProtocol => head.proxied_for.map(|address| address.to_canonical()),
-    }
-}
-
-/// From the nearest hop outwards: the first that is no trusted proxy. What cannot be read ends
-/// the search: beyond it everything may be made up.
-fn nearest_untrusted(
-    home: &Home,
-    hops: impl DoubleEndedIterator<Item = Option<IpAddr>>,
-) -> Option<IpAddr> {
-    for hop in hops.rev() {
-        let hop = hop?;
-        if home.proxy(hop).is_none() {
-            return Some(hop);
-        }
-    }
-    None
-}
-
-/// The members of a list field, over all its lines (RFC 9110 §5.3).
-fn list(head: &RequestHead<'_>, name: &str) -> Vec<String> {
-    head.fields
+/// Prefix length of the narrowest of `networks` around `address`.
+fn narrowest(networks: &[IpNet], address: IpAddr) -> Option<u8> {
+    networks
         .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
-        .flat_map(|field| field.value.split(|byte| *byte == b','))
-        .map(|member| String::from_utf8_lossy(member).trim().to_owned())
-        .filter(|member| !member.is_empty())
-        .collect()
+        .filter(|network| network.contains(&address))
+        .map(IpNet::prefix_len)
+        .max()
 }
 
-/// An address with or without port and brackets.
-fn address(text: &str) -> Option<IpAddr> {
-    let text = text.trim().trim_matches('"');
-    let bare = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        None => text,
-    };
-    let without_port = || {
-        let (host, port) = bare.rsplit_once(':')?;
-        port.parse::<u16>().ok()?;
-        host.parse().ok()
-    };
-    let address: IpAddr = bare.parse().ok().or_else(without_port)?;
-    Some(address.to_canonical())
-}
-
-/// The `for` parameter of one element (RFC 7239 §4).
-fn forwarded_address(element: &str) -> Option<IpAddr> {
-    element.split(';').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("for")
-            .then(|| address(value))?
-    })
-}
-
-/// All forwarding headers, as they stood.
-fn forwarding_headers(head: &RequestHead<'_>) -> Option<String> {
-    let values: Vec<String> = head
-        .fields
-        .iter()
-        .filter(|field| {
-            FORWARDING
-                .iter()
-                .any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()))
-        })
-        .map(|field| wire_text(field.value.get(..FIELD_BYTES_MAX).unwrap_or(&field.value)))
-        .collect();
-    (!values.is_empty()).then(|| values.join(", "))
+/// Whether an address says nothing outside its own network: the ranges of
+/// [`private_ranges`](crate::engine::canary::private_ranges).
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b); // RFC 6598
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-
-    use super::*;
-    use crate::engine::app::{HeaderField, HttpVersion};
-    use crate::engine::canary::private_ranges;
-    use crate::engine::event::Flags;
-
-    fn home(proxies: Vec<TrustedProxy>) -> Home {
-        Home {
-            networks: private_ranges(),
-            public: vec!["198.51.100.7".parse().unwrap()],
-            gateways: vec!["192.168.1.1".parse().unwrap()],
-            proxies,
-        }
-    }
-
-    fn proxy(header: ProxyHeader) -> Home {
-        home(vec![TrustedProxy {
-            networks: vec!["192.168.1.5/32".parse().unwrap()],
-            header,
-        }])
-    }
-
-    fn judged(home: &Home, src: &str, fields: &[(&str, &str)]) -> (Origin, String) {
-        let head = RequestHead {
-            method: b"GET",
-            target: b"/",
-            version: HttpVersion::Http11,
-            authority: None,
-            proxied_for: None,
-            fields: fields
-                .iter()
-                .map(|(name, value)| HeaderField {
-                    name: name.as_bytes(),
-                    value: Cow::Borrowed(value.as_bytes()),
-                })
-                .collect(),
-            flags: Flags::NONE,
-        };
-        let judgement = judge(home, src.parse().unwrap(), &head);
-        (judgement.origin, judgement.client.to_string())
-    }
-
-    #[test]
-    fn a_public_address_is_outside_and_a_private_one_inside() {
-        let home = home(vec![]);
-        assert_eq!(judged(&home, "203.0.113.9", &[]).0, Origin::Outside);
-        assert_eq!(judged(&home, "192.168.1.50", &[]).0, Origin::Inside);
-        assert_eq!(judged(&home, "2001:db8::1", &[]).0, Origin::Outside);
-        assert_eq!(judged(&home, "::ffff:192.168.1.50", &[]).0, Origin::Inside);
-    }
-
-    #[test]
-    fn a_visit_through_the_homes_own_public_address_is_inside() {
-        assert_eq!(judged(&home(vec![]), "198.51.100.7", &[]).0, Origin::Inside);
-    }
-
-    #[test]
-    fn the_router_and_container_networks_say_little() {
-        let home = home(vec![]);
-        assert_eq!(judged(&home, "192.168.1.1", &[]).0, Origin::Unknown);
-        assert_eq!(judged(&home, "172.17.0.1", &[]).0, Origin::Unknown);
-    }
-
-    #[test]
-    fn a_forged_header_from_outside_changes_nothing() {
-        let forged = [("X-Forwarded-For", "192.168.1.50")];
-        let judged = judged(&proxy(ProxyHeader::XForwardedFor), "203.0.113.9", &forged);
-        assert_eq!(judged, (Origin::Outside, "203.0.113.9".into()));
-    }
-
-    #[test]
-    fn a_private_sender_with_forwarding_headers_that_is_no_proxy_is_unknown() {
-        let header = [("X-Forwarded-For", "203.0.113.9")];
-        assert_eq!(
-            judged(&home(vec![]), "192.168.1.77", &header).0,
-            Origin::Unknown
-        );
-    }
-
-    #[test]
-    fn a_list_is_read_from_the_right_past_trusted_hops() {
-        let home = proxy(ProxyHeader::XForwardedFor);
-        let header = [("X-Forwarded-For", "10.0.0.1, 203.0.113.9, 192.168.1.5")];
-        assert_eq!(
-            judged(&home, "192.168.1.5", &header),
-            (Origin::Outside, "203.0.113.9".into())
-        );
-    }
-
-    #[test]
-    fn an_element_that_cannot_be_read_ends_the_search() {
-        let home = proxy(ProxyHeader::XForwardedFor);
-        let header = [("X-Forwarded-For", "192.168.1.50, unknown")];
-        assert_eq!(judged(&home, "192.168.1.5", &header).0, Origin::Unknown);
-    }
-
-    #[test]
-    fn forwarded_is_read_with_quotes_brackets_and_port() {
-        let home = proxy(ProxyHeader::Forwarded);
-        let header = [("Forwarded", "for=\"[2001:db8::9]:4711\";proto=https;by=x")];
-        assert_eq!(
-            judged(&home, "192.168.1.5", &header),
-            (Origin::Outside, "2001:db8::9".into())
-        );
-    }
-
-    #[test]
-    fn only_the_one_header_is_believed() {
-        let home = proxy(ProxyHeader::Single("cf-connecting-ip".into()));
-        let headers = [
-            ("X-Forwarded-For", "192.168.1.50"),
-            ("CF-Connecting-IP", "203.0.113.9"),
-        ];
-        assert_eq!(
-            judged(&home, "192.168.1.5", &headers),
-            (Origin::Outside, "203.0.113.9".into())
-        );
-    }
-
-    #[test]
-    fn a_proxy_that_names_nobody_is_unknown() {
-        let home = proxy(ProxyHeader::XForwardedFor);
-        assert_eq!(judged(&home, "192.168.1.5", &[]).0, Origin::Unknown);
-    }
-}
+mod tests;

@@ -1,0 +1,333 @@
+//! What happened to a canary's URL on its way: scanners, chat programs and people alter links.
+
+use crate::engine::canary::percent::{Octet, octets};
+use crate::engine::canary::url::{NormalizedUrl, normal_component, split_target};
+
+/// A set of alterations of a URL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Alterations(u16);
+
+impl Alterations {
+    /// The URL came as it was given away.
+    pub const NONE: Self = Self(0);
+    /// Capital letters became small ones.
+    pub const LOWER_CASED: Self = Self(1);
+    /// Characters that were percent-encoded stand plainly.
+    pub const PERCENT_DECODED: Self = Self(1 << 1);
+    /// Characters that stood plainly are percent-encoded.
+    pub const PERCENT_ENCODED: Self = Self(1 << 2);
+    /// The query is gone.
+    pub const QUERY_DROPPED: Self = Self(1 << 3);
+    /// The query is another one.
+    pub const QUERY_CHANGED: Self = Self(1 << 4);
+    /// Parameters stand before or behind those that belong there.
+    pub const PARAMETERS_ADDED: Self = Self(1 << 5);
+    /// The end is missing.
+    pub const CUT_SHORT: Self = Self(1 << 6);
+    /// Punctuation of the surrounding text hangs at the end.
+    pub const TRAILING_PUNCTUATION: Self = Self(1 << 7);
+    /// `www.` was put before the host.
+    pub const WWW_ADDED: Self = Self(1 << 8);
+    /// `www.` was taken off the host.
+    pub const WWW_DROPPED: Self = Self(1 << 9);
+    /// https became http, or http became https.
+    pub const SCHEME_CHANGED: Self = Self(1 << 10);
+
+    const NAMES: [(Self, &'static str); 11] = [
+        (Self::LOWER_CASED, "lower_cased"),
+        (Self::PERCENT_DECODED, "percent_decoded"),
+        (Self::PERCENT_ENCODED, "percent_encoded"),
+        (Self::QUERY_DROPPED, "query_dropped"),
+        (Self::QUERY_CHANGED, "query_changed"),
+        (Self::PARAMETERS_ADDED, "parameters_added"),
+        (Self::CUT_SHORT, "cut_short"),
+        (Self::TRAILING_PUNCTUATION, "trailing_punctuation"),
+        (Self::WWW_ADDED, "www_added"),
+        (Self::WWW_DROPPED, "www_dropped"),
+        (Self::SCHEME_CHANGED, "scheme_changed"),
+    ];
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are in the set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of what is in the set, in a fixed order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES
+            .into_iter()
+            .filter(move |(alteration, _)| self.contains(*alteration))
+            .map(|(_, name)| name)
+    }
+
+    /// What was done to `canary`, written as `written`, when `target` was asked of `host`.
+    pub(super) fn between(
+        written: &str,
+        canary: &NormalizedUrl,
+        host: &str,
+        target: &[u8],
+    ) -> Self {
+        let (path, query) = split_target(target);
+        let seen = NormalizedUrl::from_request(host, target);
+        let (written_path, written_query) = split_target(written.as_bytes());
+        let mut set = of_host(&canary.host, host).with(of_target(canary, &seen));
+        if canary.path == seen.path {
+            set = set.with(of_writing(written_path, path));
+        }
+        if let (true, Some(written), Some(query)) =
+            (canary.query == seen.query, written_query, query)
+        {
+            set = set.with(of_writing(written, query));
+        }
+        set
+    }
+
+    /// Adds [`SCHEME_CHANGED`](Self::SCHEME_CHANGED) when `written` does not begin with `scheme`.
+    #[must_use]
+    pub(super) fn with_scheme(self, written: &str, scheme: &str) -> Self {
+        match written.split_once("://") {
+            Some((own, _)) if !own.eq_ignore_ascii_case(scheme) => self.with(Self::SCHEME_CHANGED),
+            _ => self,
+        }
+    }
+}
+
+fn of_host(canary: &str, seen: &str) -> Alterations {
+    if seen.strip_prefix("www.") == Some(canary) {
+        Alterations::WWW_ADDED
+    } else if canary.strip_prefix("www.") == Some(seen) {
+        Alterations::WWW_DROPPED
+    } else {
+        Alterations::NONE
+    }
+}
+
+fn of_target(canary: &NormalizedUrl, seen: &NormalizedUrl) -> Alterations {
+    if canary.path == seen.path {
+        return of_query(canary.query.as_deref(), seen.query.as_deref());
+    }
+    if seen.query.is_none() && is_cut(&canary.target(), &seen.path) {
+        return Alterations::CUT_SHORT;
+    }
+    match without_punctuation(&seen.target()) {
+        Some(trimmed) if trimmed == canary.target() => Alterations::TRAILING_PUNCTUATION,
+        Some(trimmed) if trimmed == canary.path => {
+            Alterations::TRAILING_PUNCTUATION.with(Alterations::QUERY_DROPPED)
+        }
+        _ => Alterations::NONE,
+    }
+}
+
+fn of_query(canary: Option<&str>, seen: Option<&str>) -> Alterations {
+    match (canary, seen) {
+        (canary, seen) if canary == seen => Alterations::NONE,
+        (Some(_), None) => Alterations::QUERY_DROPPED,
+        (None, _) => Alterations::PARAMETERS_ADDED,
+        (Some(canary), Some(seen)) => of_other_query(canary, seen),
+    }
+}
+
+fn of_other_query(canary: &str, seen: &str) -> Alterations {
+    if without_punctuation(seen) == Some(canary) {
+        Alterations::TRAILING_PUNCTUATION
+    } else if queries_within(seen).any(|part| part == canary) {
+        Alterations::PARAMETERS_ADDED
+    } else if is_cut(canary, seen) {
+        Alterations::CUT_SHORT
+    } else {
+        Alterations::QUERY_CHANGED
+    }
+}
+
+fn is_cut(whole: &str, seen: &str) -> bool {
+    seen.len() < whole.len() && whole.starts_with(seen)
+}
+
+/// How two components that are equal after normalisation were written.
+fn of_writing(written: &[u8], seen: &[u8]) -> Alterations {
+    let (written, seen) = (as_sent(written), seen);
+    if normal_component(&written) != normal_component(seen) {
+        return Alterations::NONE; // only their dot segments made them equal
+    }
+    let mut set = Alterations::NONE;
+    for (own, other) in octets(&written).zip(octets(seen)) {
+        set = set.with(match (own, other) {
+            (Octet::Plain(_), Octet::Encoded(_)) => Alterations::PERCENT_ENCODED,
+            (Octet::Encoded(_), Octet::Plain(_)) => Alterations::PERCENT_DECODED,
+            _ => Alterations::NONE,
+        });
+        if own.value() != other.value() && other.value().is_ascii_lowercase() {
+            set = set.with(Alterations::LOWER_CASED);
+        }
+    }
+    set
+}
+
+/// What a client makes of a URL that was written with letters beyond ASCII: it encodes them, and
+/// that is no alteration.
+fn as_sent(written: &[u8]) -> Vec<u8> {
+    let mut sent = Vec::with_capacity(written.len());
+    for byte in written {
+        if byte.is_ascii() {
+            sent.push(*byte);
+        } else {
+            sent.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    sent
+}
+
+/// `text`, a normalised path or query, without the punctuation that text around a link leaves at
+/// its end; None when there is none.
+pub(super) fn without_punctuation(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some(shorter) = ENDINGS.iter().find_map(|ending| rest.strip_suffix(ending)) {
+        rest = shorter;
+    }
+    (rest.len() < text.len() && !rest.is_empty()).then_some(rest)
+}
+
+/// Every query that stands in `query` when parameters before or behind it are taken away, from
+/// the longest down; itself not.
+pub(super) fn queries_within(query: &str) -> impl Iterator<Item = &str> {
+    let heads = query
+        .rmatch_indices('&')
+        .filter_map(|(at, _)| query.get(..at));
+    let tails = query
+        .match_indices('&')
+        .filter_map(|(at, _)| query.get(at + 1..));
+    heads.take(PARAMETERS_MAX).chain(tails.take(PARAMETERS_MAX))
+}
+
+/// Parameters that are looked behind on each side; link trackers add fewer than ten.
+const PARAMETERS_MAX: usize = 32;
+
+/// Punctuation as it stands after normalisation: some of it is always percent-encoded there.
+const ENDINGS: [&str; 24] = [
+    ".",
+    ",",
+    ";",
+    ":",
+    "!",
+    "?",
+    ")",
+    "]",
+    "'",
+    "*",
+    "_",
+    "%22",
+    "%3e",
+    "%7d",
+    "%5d",
+    "%29",
+    "%2c",
+    "%3b",
+    "%3a",
+    "%21",
+    "%3f",
+    "%27",
+    "%e2%80%a6",
+    "%e2%80%9d",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn between(written: &str, host: &str, target: &str) -> Vec<&'static str> {
+        let canary = NormalizedUrl::parse(written).unwrap();
+        Alterations::between(written, &canary, host, target.as_bytes())
+            .names()
+            .collect()
+    }
+
+    fn of(target: &str) -> Vec<&'static str> {
+        between(
+            "https://a.org/X/Log~in.html?User=ab%20c&p=g",
+            "a.org",
+            target,
+        )
+    }
+
+    #[test]
+    fn a_url_as_it_was_given_away_was_not_altered() {
+        assert!(of("/X/Log~in.html?User=ab%20c&p=g").is_empty());
+    }
+
+    #[test]
+    fn each_alteration_has_its_name() {
+        for (target, name) in [
+            ("/x/log~in.html?user=ab%20c&p=g", "lower_cased"),
+            ("/X/Log%7Ein.html?User=ab%20c&p=g", "percent_encoded"),
+            ("/X/Log~in.html?User=ab c&p=g", "percent_decoded"),
+            ("/X/Log~in.html", "query_dropped"),
+            ("/X/Log~in.html?other", "query_changed"),
+            ("/X/Log~in.html?User=ab%20c&p=g&utm=1", "parameters_added"),
+            ("/X/Log~in.html?utm=1&User=ab%20c&p=g", "parameters_added"),
+            ("/X/Log~in.html?User=ab%20", "cut_short"),
+            ("/X/Log~", "cut_short"),
+            ("/X/Log~in.html?User=ab%20c&p=g).", "trailing_punctuation"),
+            ("/X/Log~in.html?User=ab%20c&p=g%22", "trailing_punctuation"),
+        ] {
+            assert_eq!(of(target), [name], "{target}");
+        }
+    }
+
+    #[test]
+    fn several_alterations_stand_together() {
+        assert_eq!(
+            of("/x/log%7ein.html"),
+            ["lower_cased", "percent_encoded", "query_dropped"]
+        );
+    }
+
+    #[test]
+    fn www_before_the_host_is_told_both_ways() {
+        assert_eq!(between("http://a.org/x", "www.a.org", "/x"), ["www_added"]);
+        assert_eq!(
+            between("http://www.a.org/x", "a.org", "/x"),
+            ["www_dropped"]
+        );
+    }
+
+    #[test]
+    fn a_client_that_encodes_letters_beyond_ascii_alters_nothing() {
+        assert!(between("http://a.org/grün", "a.org", "/gr%C3%BCn").is_empty());
+    }
+
+    #[test]
+    fn a_query_where_none_was_is_added_parameters() {
+        assert_eq!(
+            between("http://a.org/x", "a.org", "/x?utm=1"),
+            ["parameters_added"]
+        );
+    }
+
+    #[test]
+    fn another_scheme_is_told() {
+        let set = Alterations::NONE;
+        assert_eq!(
+            set.with_scheme("https://a.org/", "http"),
+            Alterations::SCHEME_CHANGED
+        );
+        assert!(set.with_scheme("HTTPS://a.org/", "https").is_empty());
+    }
+
+    #[test]
+    fn punctuation_alone_is_not_taken_off() {
+        assert_eq!(without_punctuation("..."), None);
+        assert_eq!(without_punctuation("/x"), None);
+        assert_eq!(without_punctuation("/x.)"), Some("/x"));
+    }
+}

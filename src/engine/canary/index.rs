@@ -1,0 +1,184 @@
+//! Look-ups whose cost does not grow with what is looked through.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use crate::engine::canary::Canary;
+use crate::engine::canary::host::HostPattern;
+use crate::engine::canary::url::NormalizedUrl;
+
+/// The watched hosts.
+#[derive(Debug)]
+pub(super) struct HostIndex {
+    exact: HashSet<Box<str>>,
+    /// Names whose subdomains are watched.
+    parents: HashSet<Box<str>>,
+}
+
+impl HostIndex {
+    pub(super) fn new(patterns: &[HostPattern]) -> Self {
+        let mut index = Self {
+            exact: HashSet::new(),
+            parents: HashSet::new(),
+        };
+        for pattern in patterns {
+            match pattern {
+                HostPattern::Exact(name) => index.exact.insert(name.as_str().into()),
+                HostPattern::Subdomains(name) => index.parents.insert(name.as_str().into()),
+            };
+        }
+        index
+    }
+
+    /// Whether `host`, in its normal form, is watched.
+    pub(super) fn contains(&self, host: &str) -> bool {
+        self.exact.contains(host) || self.is_below_a_parent(host)
+    }
+
+    fn is_below_a_parent(&self, host: &str) -> bool {
+        !self.parents.is_empty()
+            && host
+                .match_indices('.')
+                .filter(|(dot, _)| *dot > 0)
+                .filter_map(|(dot, _)| host.get(dot + 1..))
+                .any(|parent| self.parents.contains(parent))
+    }
+}
+
+/// What canaries are looked up by: their URL, or their host and path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wanted<'a> {
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// A path on a host.
+    pub(super) const fn path_of(host: &'a str, path: &'a str) -> Self {
+        Self {
+            host,
+            path,
+            query: None,
+        }
+    }
+}
+
+/// All of a URL.
+pub(super) fn whole(url: &NormalizedUrl) -> Wanted<'_> {
+    Wanted {
+        query: url.query.as_deref(),
+        ..host_and_path(url)
+    }
+}
+
+/// Its host and path.
+pub(super) fn host_and_path(url: &NormalizedUrl) -> Wanted<'_> {
+    Wanted::path_of(&url.host, &url.path)
+}
+
+/// Numbers of canaries by the hash of what they are looked up by; the first of equals. The text
+/// stays in the canaries, so that 100,000 of them cost no more than some 2 MiB here.
+pub(super) struct UrlIndex {
+    key: fn(&NormalizedUrl) -> Wanted<'_>,
+    hasher: RandomState,
+    slots: HashMap<u64, u32>,
+}
+
+impl UrlIndex {
+    pub(super) fn new(key: fn(&NormalizedUrl) -> Wanted<'_>, capacity: usize) -> Self {
+        Self {
+            key,
+            hasher: RandomState::new(),
+            slots: HashMap::with_capacity(capacity),
+        }
+    }
+
+    /// Adds the canary `number`, unless one before it has the same key.
+    pub(super) fn insert(&mut self, number: u32, canaries: &[Arc<Canary>]) {
+        let Some(canary) = at(canaries, number) else {
+            return;
+        };
+        if let Err(free) = self.search(&(self.key)(&canary.url), canaries) {
+            self.slots.insert(free, number);
+        }
+    }
+
+    /// The first canary with this key.
+    pub(super) fn get(&self, wanted: &Wanted<'_>, canaries: &[Arc<Canary>]) -> Option<u32> {
+        self.search(wanted, canaries).ok()
+    }
+
+    /// The number, or the slot that is free for it: keys whose hashes meet take the next slot.
+    fn search(&self, wanted: &Wanted<'_>, canaries: &[Arc<Canary>]) -> Result<u32, u64> {
+        let mut slot = self.hasher.hash_one(wanted);
+        while let Some(number) = self.slots.get(&slot) {
+            let canary = at(canaries, *number);
+            if canary.is_some_and(|canary| (self.key)(&canary.url) == *wanted) {
+                return Ok(*number);
+            }
+            slot = slot.wrapping_add(1);
+        }
+        Err(slot)
+    }
+}
+
+impl fmt::Debug for UrlIndex {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "UrlIndex({})", self.slots.len())
+    }
+}
+
+/// The canary with this number.
+pub(super) fn at(canaries: &[Arc<Canary>], number: u32) -> Option<&Arc<Canary>> {
+    canaries.get(usize::try_from(number).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::canary::tests::canary;
+
+    #[test]
+    fn the_first_of_equal_urls_is_found() {
+        let canaries = [
+            canary("a", "http://a.org/x?1"),
+            canary("b", "http://a.org/x?2"),
+            canary("c", "http://a.org/x?2"),
+        ];
+        let mut urls = UrlIndex::new(whole, 3);
+        let mut paths = UrlIndex::new(host_and_path, 3);
+        for number in 0..3 {
+            urls.insert(number, &canaries);
+            paths.insert(number, &canaries);
+        }
+        let second = NormalizedUrl::parse("http://a.org/x?2").unwrap();
+        assert_eq!(urls.get(&whole(&second), &canaries), Some(1));
+        assert_eq!(paths.get(&host_and_path(&second), &canaries), Some(0));
+        let none = NormalizedUrl::parse("http://a.org/y").unwrap();
+        assert_eq!(urls.get(&whole(&none), &canaries), None);
+    }
+
+    #[test]
+    fn hosts_are_exact_or_below_a_parent() {
+        let patterns = [
+            HostPattern::Exact("www.a.org".into()),
+            HostPattern::Subdomains("b.org".into()),
+        ];
+        let hosts = HostIndex::new(&patterns);
+        for (host, watched) in [
+            ("www.a.org", true),
+            ("a.org", false),
+            ("x.www.a.org", false),
+            ("x.b.org", true),
+            ("x.y.b.org", true),
+            ("b.org", false),
+            ("xb.org", false),
+            (".b.org", false),
+        ] {
+            assert_eq!(hosts.contains(host), watched, "{host}");
+        }
+    }
+}
