@@ -1,8 +1,10 @@
 //! Lights on a Raspberry Pi's GPIO registers.
 //!
 //! Registers know no owner. Each pin is therefore also held through the kernel, without touching
-//! its direction or level: others are refused it by name, and we notice theirs. A pin stays lit
-//! when its process is killed; `canarytap led clear` is for that.
+//! its direction or level: others are refused it by name, and we notice theirs. When a process is
+//! killed, the kernel then makes its pins inputs, so that they go dark; one that was told to keep
+//! outputs (`pinctrl_bcm2835.persist_gpio_outputs`) leaves them lit, and `canarytap led clear` is
+//! for that.
 
 use std::io;
 
