@@ -134,8 +134,7 @@ impl Session {
                 }
                 Some(one.kind)
             });
-        let tunnel = self.responses.place == Place::Over;
-        if tunnel {
+        if self.responses.is_upgraded() {
             self.requests.place = Place::Over;
         }
     }

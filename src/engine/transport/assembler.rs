@@ -64,7 +64,10 @@ impl Assembler {
 
     /// Whether a hole is all that keeps bytes, or the end, from being delivered.
     pub(super) fn has_hole(&self) -> bool {
-        !self.waiting.is_empty() || self.end.is_some_and(|end| end > self.next)
+        match self.waiting.front() {
+            Some(piece) => piece.start > self.next,
+            None => self.end.is_some_and(|end| end > self.next),
+        }
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
@@ -83,6 +86,18 @@ impl Assembler {
     /// How far a number lies beyond the next byte to deliver; negative for one before it.
     pub(super) fn distance(&self, seq: SeqNum) -> i32 {
         self.next_seq.map_or(0, |next| seq.distance_from(next))
+    }
+
+    /// Keeps a segment's bytes back though they may be next: [`release`](Self::release) delivers
+    /// them.
+    pub(super) fn hold(&mut self, seq: SeqNum, payload: &[u8], fin: bool) {
+        self.start_at(seq);
+        let distance = self.distance(seq);
+        let start = u64::try_from(i128::from(self.next) + i128::from(distance));
+        if let (Ok(start), 0..REACH) = (start, distance) {
+            self.note_end(i128::from(start) + payload.len() as i128, fin);
+            self.keep(start, payload, &mut Taken::default());
+        }
     }
 
     /// Takes in a segment's bytes; `deliver` gets what became contiguous.
@@ -141,7 +156,7 @@ impl Assembler {
     }
 
     /// Delivers what waits, as far as it is contiguous now.
-    fn release(&mut self, deliver: &mut impl FnMut(&[u8])) {
+    pub(super) fn release(&mut self, deliver: &mut impl FnMut(&[u8])) {
         while let Some(piece) = self.waiting.front() {
             if piece.start > self.next {
                 break;
@@ -205,11 +220,6 @@ impl Assembler {
         let missing = to - self.next;
         self.advance(missing);
         Some(missing)
-    }
-
-    /// Delivers what a skipped hole kept back.
-    pub(super) fn deliver_after_hole(&mut self, deliver: &mut impl FnMut(&[u8])) {
-        self.release(deliver);
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
+use crate::engine::limits::HOLE_ACKED_WAIT;
 use crate::engine::link::Scope;
 use crate::engine::transport::assembler::Assembler;
 use crate::engine::transport::seq::SeqNum;
@@ -40,6 +41,8 @@ pub(super) struct Flow<S> {
     pub(super) last_seen: Timestamp,
     /// Since when an acknowledgement lies beyond a hole, for each direction.
     acked_hole: [Option<Timestamp>; 2],
+    /// An answer that came before what it answers: the acknowledgement in it, and when it came.
+    pub(super) held: Option<(SeqNum, Timestamp)>,
     /// Reset, or ended in both directions: it only keeps late duplicates from looking new.
     pub(super) closed: bool,
     pub(super) state: S,
@@ -68,6 +71,7 @@ impl<S> Flow<S> {
             to_client: Assembler::default(),
             last_seen: now,
             acked_hole: [None; 2],
+            held: None,
             closed: false,
             state,
         }
@@ -121,6 +125,25 @@ impl<S> Flow<S> {
         }
     }
 
+    /// Whether an answer acknowledges bytes of the client's that were not seen yet: mirrors put
+    /// the two directions in the wrong order. Only where the client's side is seen at all.
+    pub(super) fn is_early(&self, segment: &Segment<'_>, direction: Direction) -> bool {
+        direction == Direction::ToClient
+            && !segment.payload.is_empty()
+            && self.to_server.start_seq().is_some()
+            && !self.to_server.has_hole()
+            && segment
+                .ack
+                .is_some_and(|ack| self.to_server.distance(ack) > 0)
+    }
+
+    /// Whether a held answer's time has come: the bytes that it answers are there, or never will be.
+    pub(super) fn held_is_due(&self, now: Timestamp) -> bool {
+        self.held.is_some_and(|(ack, since)| {
+            self.to_server.distance(ack) <= 0 || now.since(since) >= HOLE_ACKED_WAIT
+        })
+    }
+
     /// Whether the side that a segment's sender listens to was acknowledged beyond its hole.
     pub(super) fn acknowledges_hole(&self, direction: Direction, ack: SeqNum) -> bool {
         let side = self.side(direction);
@@ -147,9 +170,9 @@ impl<S> Flow<S> {
         self.to_server.is_finished() && self.to_client.is_finished()
     }
 
-    /// Whether a hole keeps bytes, or an end, from being delivered.
-    pub(super) fn has_hole(&self) -> bool {
-        self.to_server.has_hole() || self.to_client.has_hole()
+    /// Whether time alone can bring something on: a hole, or an answer that is held.
+    pub(super) fn waits(&self) -> bool {
+        self.to_server.has_hole() || self.to_client.has_hole() || self.held.is_some()
     }
 
     /// Bytes held for reassembly.

@@ -24,6 +24,10 @@ pub struct FlowTable<S> {
 }
 
 impl<S: FlowState> FlowTable<S> {
+    /// What one flow costs in the tables. Both double when they are full, so that a flow may
+    /// take up the room of two.
+    const FLOW_BYTES: usize = 2 * (Lru::<Flow<S>>::ENTRY_BYTES + size_of::<(FlowKey, Slot)>() + 1);
+
     /// An empty table.
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -46,8 +50,7 @@ impl<S: FlowState> FlowTable<S> {
 
     /// Bytes held: flows, what waits in them, and the table itself.
     pub fn heap_bytes(&self) -> usize {
-        let index = self.index.capacity() * (size_of::<(FlowKey, Slot)>() + 1);
-        self.buffered + self.flows.heap_bytes() + index
+        self.buffered + self.index.len() * Self::FLOW_BYTES
     }
 
     /// Takes one segment; `handler` is given what became contiguous.
@@ -88,7 +91,7 @@ impl<S: FlowState> FlowTable<S> {
         counters: &mut Counters,
         handler: &mut impl StreamHandler<S>,
     ) {
-        let holes: Vec<Slot> = self.flows.slots_where(|flow| flow.has_hole());
+        let holes: Vec<Slot> = self.flows.slots_where(Flow::waits);
         for slot in holes {
             self.with_flow(slot, now, counters, handler, |reading| reading.on_time());
         }
@@ -245,7 +248,11 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         if segment.rst {
             return self.on_reset(segment, direction);
         }
+        if self.flow.is_early(segment, direction) {
+            return self.hold(segment, direction);
+        }
         self.insert(segment, direction);
+        self.release_held();
         self.note_acknowledgement(segment, direction.reversed());
         self.limit_waiting(direction);
         self.skip_acked_holes();
@@ -273,6 +280,33 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
             self.flow.flags = self.flow.flags.with(Flags::OVERLAP);
         }
         self.tell_end(direction, was_finished);
+    }
+
+    fn hold(&mut self, segment: &Segment<'_>, direction: Direction) {
+        let (side, _) = self.flow.side_and_state(direction);
+        side.hold(segment.payload_seq(), segment.payload, segment.fin);
+        if let (None, Some(ack)) = (self.flow.held, segment.ack) {
+            self.flow.held = Some((ack, self.now));
+        }
+        self.limit_waiting(direction);
+    }
+
+    fn release_held(&mut self) {
+        if self.flow.held_is_due(self.now) {
+            self.flow.held = None;
+            let was_finished = self.flow.side(Direction::ToClient).is_finished();
+            self.deliver_waiting(Direction::ToClient);
+            self.tell_end(Direction::ToClient, was_finished);
+        }
+    }
+
+    fn deliver_waiting(&mut self, direction: Direction) {
+        let context = self.flow.context(direction, self.now);
+        let (side, state) = self.flow.side_and_state(direction);
+        let (handler, counters) = (&mut *self.handler, &mut *self.counters);
+        side.release(&mut |bytes| {
+            handler.on_chunk(&context, Chunk::Data(bytes), state, counters);
+        });
     }
 
     fn tell_end(&mut self, direction: Direction, was_finished: bool) {
@@ -338,6 +372,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
     }
 
     fn on_time(&mut self) {
+        self.release_held();
         self.skip_acked_holes();
         if self.now.since(self.flow.last_seen) >= HOLE_WAIT {
             self.skip_all_holes();
@@ -346,6 +381,9 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
     }
 
     fn skip_all_holes(&mut self) {
+        if self.flow.held.take().is_some() {
+            self.deliver_waiting(Direction::ToClient);
+        }
         for direction in [Direction::ToServer, Direction::ToClient] {
             while self.flow.side(direction).has_hole() {
                 self.skip_hole(direction);
@@ -359,15 +397,12 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         let Some(missing) = self.flow.side_and_state(direction).0.skip_hole() else {
             return;
         };
-        self.counters.gaps += 1;
-        self.counters.gap_bytes += missing;
-        self.tell(direction, Chunk::Gap(missing));
-        let context = self.flow.context(direction, self.now);
-        let (side, state) = self.flow.side_and_state(direction);
-        let (handler, counters) = (&mut *self.handler, &mut *self.counters);
-        side.deliver_after_hole(&mut |bytes| {
-            handler.on_chunk(&context, Chunk::Data(bytes), state, counters);
-        });
+        if missing > 0 {
+            self.counters.gaps += 1;
+            self.counters.gap_bytes += missing;
+            self.tell(direction, Chunk::Gap(missing));
+        }
+        self.deliver_waiting(direction);
         self.tell_end(direction, was_finished);
     }
 }

@@ -51,9 +51,8 @@ impl<T> Lru<T> {
         self.entries.get_mut(slot as usize)?.value.as_mut()
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry<T>>()
-    }
+    /// What one entry takes up.
+    pub(super) const ENTRY_BYTES: usize = size_of::<Entry<T>>();
 
     pub(super) fn insert(&mut self, value: T) -> Slot {
         let slot = self.take_free();

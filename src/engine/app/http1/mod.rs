@@ -20,8 +20,10 @@ pub(super) enum Place {
     Body(Body),
     /// Bytes are missing, or made no sense: the next request line counts.
     Lost,
-    /// Nothing more is read: upgraded, or never HTTP.
+    /// Nothing more is read here: it makes no sense, or never was HTTP.
     Over,
+    /// HTTP/1 ended in both directions, by Upgrade or CONNECT.
+    Upgraded,
 }
 
 /// One direction of a connection.
@@ -67,11 +69,16 @@ impl Reader {
         }
     }
 
+    /// Whether HTTP/1 ended here for both directions.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.place == Place::Upgraded
+    }
+
     /// Bytes are missing here.
     pub(super) fn on_gap(&mut self, gap: u64) {
         let goes_on = match self.place {
             Place::Body(body) => body.skip_gap(gap),
-            Place::Over => return,
+            Place::Over | Place::Upgraded => return,
             Place::Head | Place::Lost => None,
         };
         match goes_on {
@@ -124,7 +131,7 @@ impl Reader {
     ) {
         while !bytes.is_empty() {
             match self.place {
-                Place::Over => return,
+                Place::Over | Place::Upgraded => return,
                 Place::Body(body) => match body.skip(bytes) {
                     Skipped::All(body) => {
                         self.place = Place::Body(body);
@@ -278,7 +285,7 @@ impl Reader {
 /// RFC 9112 §6.3: which responses have a body, and how it ends.
 fn after_response(response: Response, kind: Option<AwaitedKind>) -> Place {
     match (response.status, kind, response.framing) {
-        (101, _, _) | (200..=299, Some(AwaitedKind::Tunnel), _) => Place::Over,
+        (101, _, _) | (200..=299, Some(AwaitedKind::Tunnel), _) => Place::Upgraded,
         (204 | 304, _, _) | (_, Some(AwaitedKind::NoBody), _) => Place::Head,
         (_, _, Framing::Length(0)) => Place::Head,
         (_, _, Framing::Length(length)) => Place::Body(Body::Length(length)),
