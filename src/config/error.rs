@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub struct ConfigError {
     /// Line in the file, from 1; None when it is about something that is not there.
     pub line: Option<usize>,
-    /// The key, with its table: `capture.ports`.
+    /// The key, with its table: `capture.ports`. Empty when the file could not be understood.
     pub key: String,
     /// What stands there, as written.
     pub value: Option<String>,
@@ -36,12 +36,11 @@ impl fmt::Display for ConfigErrors {
                 write!(f, ":{line}")?;
             }
             write!(f, ": ")?;
-            if !error.key.is_empty() {
-                write!(f, "{}", error.key)?;
-                if let Some(value) = &error.value {
-                    write!(f, " = {value}")?;
-                }
-                write!(f, ": ")?;
+            match (error.key.as_str(), &error.value) {
+                ("", None) => {}
+                ("", Some(value)) => write!(f, "{value}: ")?,
+                (key, None) => write!(f, "{key}: ")?,
+                (key, Some(value)) => write!(f, "{key} = {value}: ")?,
             }
             write!(f, "{}", error.rule)?;
         }

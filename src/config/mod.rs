@@ -1,5 +1,6 @@
 //! What the user wrote becomes what is valid: two stages, and every error at once.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,12 @@ use ipnet::IpNet;
 use ring::digest::{SHA256, digest};
 
 use crate::engine::canary::{
-    Canary, Home, HostPattern, NormalizedUrl, PortSet, TrustedProxy, Watch, mint, private_ranges,
-    unique_token,
+    Canary, Home, HostPattern, NormalizedUrl, PortSet, TrustedProxy, Watch, container_ranges, mint,
+    private_ranges, unique_token,
 };
 
 pub use error::{ConfigError, ConfigErrors};
+use networks::OwnNetworks;
 
 mod error;
 pub mod networks;
@@ -48,6 +50,8 @@ pub struct Config {
 pub struct CaptureConfig {
     /// Interface to capture on; `any` for all. None: not yet named, `run` refuses.
     pub interface: Option<String>,
+    /// Where it is named.
+    pub interface_place: Place,
     /// TCP ports that are read.
     pub ports: PortSet,
     /// Size of the kernel's ring in bytes.
@@ -77,6 +81,8 @@ pub struct HomeConfig {
     pub networks: Vec<IpNet>,
     /// The home's own public addresses.
     pub public: Vec<IpAddr>,
+    /// Routers that hide visitors behind their own address, besides this machine's own.
+    pub gateways: Vec<IpAddr>,
     /// Who may name the visitor.
     pub proxies: Vec<TrustedProxy>,
 }
@@ -111,6 +117,8 @@ pub struct CanaryConfig {
     pub channel: String,
     /// The owner's words for it.
     pub label: Option<String>,
+    /// Its id, when the owner chose it.
+    pub id: Option<String>,
 }
 
 /// `[led]`
@@ -168,6 +176,22 @@ pub struct ButtonConfig {
     /// Its pin, BCM numbering; pressed connects it to ground.
     pub pin: u8,
 }
+
+/// Where a value stands in the file. Any two places are equal: a configuration does not change
+/// when its lines move.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: Option<usize>,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
 
 /// Something that `run` needs and the configuration does not name yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,7 +285,7 @@ impl Config {
         Err(ConfigErrors {
             path: self.path.clone(),
             errors: vec![ConfigError {
-                line: self.interface_line(),
+                line: self.capture.interface_place.line,
                 key: "capture.interface".into(),
                 value: Some(format!("\"{name}\"")),
                 rule: format!("there is no such interface{}", interfaces_here()),
@@ -269,55 +293,53 @@ impl Config {
         })
     }
 
-    fn interface_line(&self) -> Option<usize> {
-        let text = fs::read_to_string(&self.path).ok()?;
-        let at = text
-            .lines()
-            .position(|line| line.trim_start().starts_with("interface"))?;
-        Some(at + 1)
-    }
-
-    /// The home as this machine sees it: its own prefixes count where `auto` stands.
+    /// The home as this machine sees it: its own networks count where `auto` stands, and its
+    /// routers may hide visitors in any case.
     pub fn home_of_this_machine(&self) -> Home {
+        let own = OwnNetworks::read();
         let mut home = self.home_anywhere();
         if self.home.auto {
-            home.networks.extend(networks::own_prefixes());
-            home.gateways = networks::gateways();
+            home.networks.extend(own.home);
         }
+        home.containers.extend(own.containers);
+        home.gateways.extend(own.gateways);
         home
     }
 
     /// The home by the configuration alone, for captures from elsewhere.
     pub fn home_anywhere(&self) -> Home {
-        let mut home = Home {
-            networks: self.home.networks.clone(),
+        let named = &self.home.networks;
+        let is_named = |range: &IpNet| named.iter().any(|network| network.contains(range));
+        let mut containers = container_ranges();
+        containers.retain(|range| !is_named(range));
+        let mut networks = named.clone();
+        if self.home.auto {
+            networks.extend(private_ranges());
+        }
+        Home {
+            networks,
             public: self.home.public.clone(),
             proxies: self.home.proxies.clone(),
-            ..Home::default()
-        };
-        if self.home.auto {
-            home.networks.extend(private_ranges());
+            gateways: self.home.gateways.clone(),
+            containers,
         }
-        home
     }
 
     /// The canaries of the configuration.
     pub fn canaries(&self) -> Vec<Canary> {
-        self.canaries
-            .iter()
-            .filter_map(|canary| {
-                let url = NormalizedUrl::parse(&canary.url).ok()?;
-                Some(Canary {
-                    id: id_of(&url),
-                    channel: canary.channel.clone(),
-                    label: canary.label.clone(),
-                    written: canary.url.clone(),
-                    token: unique_token(&url),
-                    control: false,
-                    url,
-                })
-            })
-            .collect()
+        let mut canaries: Vec<Canary> = self.canaries.iter().filter_map(to_canary).collect();
+        let mut owners: HashMap<String, usize> = HashMap::new();
+        for token in canaries.iter().filter_map(|canary| canary.token.clone()) {
+            *owners.entry(token).or_default() += 1;
+        }
+        for canary in &mut canaries {
+            // What two URLs have in common is unique to neither.
+            canary.token = canary
+                .token
+                .take()
+                .filter(|token| owners.get(token) == Some(&1));
+        }
+        canaries
     }
 
     /// What the engine is to look for: the configured canaries and `minted` ones.
@@ -348,17 +370,24 @@ impl Config {
     }
 }
 
+fn to_canary(config: &CanaryConfig) -> Option<Canary> {
+    let url = NormalizedUrl::parse(&config.url).ok()?; // it was one when the file was read
+    Some(Canary {
+        id: config.id.clone().unwrap_or_else(|| id_of(&url)),
+        channel: config.channel.clone(),
+        label: config.label.clone(),
+        written: config.url.clone(),
+        token: unique_token(&url),
+        control: false,
+        url,
+    })
+}
+
 /// The id of a canary that its owner did not mint: the same for the same URL, always.
 pub fn id_of(url: &NormalizedUrl) -> String {
-    let text = format!(
-        "{}{}?{}",
-        url.host,
-        url.path,
-        url.query.as_deref().unwrap_or_default()
-    );
     let mut round = 0u8;
     loop {
-        let hash = digest(&SHA256, format!("{round} {text}").as_bytes());
+        let hash = digest(&SHA256, format!("{round} {url}").as_bytes());
         let id = hash.as_ref().first_chunk().and_then(mint::id);
         if let Some(id) = id {
             return id;

@@ -7,18 +7,23 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::config::Place;
 use crate::config::error::{ConfigError, ConfigErrors};
 
 /// A file being read, and what was found wrong in it.
 pub(super) struct Document<'a> {
     text: &'a str,
     errors: Vec<ConfigError>,
+    /// Whether the file is TOML at all: when it is not, what seems to be missing may be there.
+    whole: bool,
 }
 
 /// A table of the file.
 pub(super) struct Section<'a> {
     /// Its name, as errors print it; empty at the top.
     name: String,
+    /// The line that it begins on.
+    pub(super) line: usize,
     table: &'a DeTable<'a>,
     known: BTreeSet<&'static str>,
 }
@@ -34,6 +39,7 @@ impl<'a> Document<'a> {
         Self {
             text,
             errors: Vec::new(),
+            whole: true,
         }
     }
 
@@ -44,19 +50,38 @@ impl<'a> Document<'a> {
 
     /// Notes an error about a value.
     pub(super) fn wrong(&mut self, key: &str, entry: Entry<'_>, rule: impl Into<String>) {
-        let span = entry.value.span();
-        let line = self.line(span.start);
-        let value = self.text.get(span).map(str::to_owned);
         self.errors.push(ConfigError {
-            line: Some(line),
+            line: Some(self.line_of(entry)),
             key: key.to_owned(),
-            value,
+            value: self.shown(entry),
             rule: rule.into(),
         });
     }
 
+    /// Notes what makes the file no TOML.
+    pub(super) fn syntax(&mut self, error: &toml::de::Error) {
+        self.whole = false;
+        let place = error.span().map(|span| span.start);
+        let line = place.map(|offset| self.line(offset));
+        let written = line.and_then(|line| self.text.lines().nth(line - 1));
+        self.errors.push(ConfigError {
+            line,
+            key: String::new(),
+            value: written.map(|line| shortened(line.trim())),
+            rule: format!("this is no TOML: {}", error.message().trim()),
+        });
+    }
+
+    /// A value as it is written, on one line.
+    fn shown(&self, entry: Entry<'_>) -> Option<String> {
+        self.text.get(entry.value.span()).map(shortened)
+    }
+
     /// Notes an error about something that is not there.
     pub(super) fn missing(&mut self, key: &str, line: Option<usize>, rule: impl Into<String>) {
+        if !self.whole {
+            return;
+        }
         self.errors.push(ConfigError {
             line,
             key: key.to_owned(),
@@ -81,12 +106,25 @@ impl<'a> Document<'a> {
     pub(super) fn line_of(&self, entry: Entry<'_>) -> usize {
         self.line(entry.value.span().start)
     }
+
+    /// The same, to be kept.
+    pub(super) fn place_of(&self, entry: Entry<'_>) -> Place {
+        Place {
+            line: Some(self.line_of(entry)),
+        }
+    }
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(name: impl Into<String>, table: &'a DeTable<'a>) -> Self {
+    /// The file itself.
+    pub(super) fn top(table: &'a DeTable<'a>) -> Self {
+        Self::new(String::new(), table, 1)
+    }
+
+    fn new(name: String, table: &'a DeTable<'a>, line: usize) -> Self {
         Self {
-            name: name.into(),
+            name,
+            line,
             table,
             known: BTreeSet::new(),
         }
@@ -119,6 +157,24 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// Notes an error when `key` is not there.
+    pub(super) fn require(&self, key: &str, rule: &str, doc: &mut Document<'_>) {
+        if !self.table.contains_key(key) {
+            doc.missing(&self.path(key), Some(self.line), rule);
+        }
+    }
+
+    /// A text that has to be there.
+    pub(super) fn required_string(
+        &mut self,
+        key: &'static str,
+        rule: &str,
+        doc: &mut Document<'_>,
+    ) -> Option<(&'a str, Entry<'a>)> {
+        self.require(key, rule, doc);
+        self.string(key, doc)
     }
 
     pub(super) fn boolean(&mut self, key: &'static str, doc: &mut Document<'_>) -> Option<bool> {
@@ -195,7 +251,7 @@ impl<'a> Section<'a> {
     ) -> Option<Section<'a>> {
         let entry = self.take(key)?;
         match entry.value.get_ref() {
-            DeValue::Table(table) => Some(Section::new(self.path(key), table)),
+            DeValue::Table(table) => Some(Section::new(self.path(key), table, doc.line_of(entry))),
             _ => {
                 doc.wrong(
                     &self.path(key),
@@ -207,12 +263,12 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The tables of a list of tables, each with the line that it begins on.
+    /// The tables of a list of tables.
     pub(super) fn sections(
         &mut self,
         key: &'static str,
         doc: &mut Document<'_>,
-    ) -> Vec<(Section<'a>, usize)> {
+    ) -> Vec<Section<'a>> {
         let path = self.path(key);
         let Some(entries) = self.list_of_tables(key, doc) else {
             return Vec::new();
@@ -221,7 +277,7 @@ impl<'a> Section<'a> {
         for entry in entries {
             match entry.value.get_ref() {
                 DeValue::Table(table) => {
-                    sections.push((Section::new(path.clone(), table), doc.line_of(entry)));
+                    sections.push(Section::new(path.clone(), table, doc.line_of(entry)));
                 }
                 _ => doc.wrong(&path, entry, format!("must be a table: [[{path}]]")),
             }
@@ -252,21 +308,16 @@ impl<'a> Section<'a> {
             if self.known.contains(name) {
                 continue;
             }
-            let rule = match nearest(name, &self.known) {
-                Some(near) => format!("unknown key; did you mean {near}?"),
-                None => format!("unknown key; known here: {}", joined(&self.known)),
-            };
-            let line = doc.line(key.span().start);
             let entry = Entry { value };
             let shown = match entry.value.get_ref() {
-                DeValue::Table(_) => None,
-                _ => doc.text.get(entry.value.span()).map(str::to_owned),
+                DeValue::Table(_) | DeValue::Array(_) => None,
+                _ => doc.shown(entry),
             };
             doc.errors.push(ConfigError {
-                line: Some(line),
+                line: Some(doc.line(key.span().start)),
                 key: self.path(name),
                 value: shown,
-                rule,
+                rule: unknown(name, &self.known),
             });
         }
     }
@@ -279,15 +330,29 @@ pub(super) fn integer(entry: Entry<'_>) -> Option<i64> {
     }
 }
 
-fn joined(known: &BTreeSet<&'static str>) -> String {
-    known.iter().copied().collect::<Vec<_>>().join(", ")
+fn unknown(name: &str, known: &BTreeSet<&'static str>) -> String {
+    if let Some(near) = nearest(name, known.iter().copied()) {
+        return format!("unknown key; did you mean {near}?");
+    }
+    let known: Vec<&str> = known.iter().copied().collect();
+    format!("unknown key; known here: {}", known.join(", "))
 }
 
-/// A known key that is at most two letters away.
-fn nearest(name: &str, known: &BTreeSet<&'static str>) -> Option<&'static str> {
+/// Text of the file for a message: one line of it, and not too much.
+fn shortened(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 80;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut short: String = line.chars().take(CHARACTERS_MAX).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// The known name that is at most two letters away.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
-        .iter()
-        .map(|key| (edits(name, key), *key))
+        .map(|key| (edits(name, key), key))
         .filter(|(distance, _)| *distance <= 2)
         .min()
         .map(|(_, key)| key)
@@ -318,9 +383,9 @@ mod tests {
 
     #[test]
     fn the_nearest_key_is_the_one_meant() {
-        let known = BTreeSet::from(["interface", "ports", "buffer"]);
-        assert_eq!(nearest("interfaces", &known), Some("interface"));
-        assert_eq!(nearest("port", &known), Some("ports"));
-        assert_eq!(nearest("colour", &known), None);
+        let nearest = |name| nearest(name, ["interface", "ports", "buffer"].into_iter());
+        assert_eq!(nearest("interfaces"), Some("interface"));
+        assert_eq!(nearest("port"), Some("ports"));
+        assert_eq!(nearest("colour"), None);
     }
 }

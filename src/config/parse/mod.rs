@@ -1,0 +1,45 @@
+//! From tables to a valid [`Config`]: every rule, and every error at once.
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use crate::config::error::ConfigErrors;
+use crate::config::raw::{Document, Section};
+use crate::config::{Config, HostConfig};
+
+mod capture;
+mod home;
+mod led;
+mod store;
+#[cfg(test)]
+mod tests;
+mod values;
+mod watched;
+
+/// Reads a configuration.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
+    let (table, broken) = DeTable::parse_recoverable(text);
+    let mut doc = Document::new(text);
+    for error in &broken {
+        doc.syntax(error);
+    }
+    let mut top = Section::top(table.get_ref());
+    let capture = capture::capture(top.section("capture", &mut doc), &mut doc);
+    let home = home::home(top.section("home", &mut doc), &mut doc);
+    let store = store::store(top.section("store", &mut doc), &mut doc);
+    let hosts: Vec<HostConfig> = watched::hosts(&mut top, &mut doc);
+    let canaries = watched::canaries(&mut top, &hosts, &mut doc);
+    let led = led::led(top.section("led", &mut doc), &mut doc);
+    top.refuse_unknown(&mut doc);
+    let config = Config {
+        path: path.to_owned(),
+        capture,
+        home,
+        store,
+        hosts,
+        canaries,
+        led,
+    };
+    doc.finish(path, config)
+}
