@@ -2,11 +2,13 @@
 
 use std::io::{Write as _, stdout};
 
+use ipnet::IpNet;
+
 use crate::capture::filter;
 use crate::cli::{CommandResult, Failure, Globals, Outcome};
 use crate::config::units::bytes_text;
-use crate::config::{Config, LedConfig, LightRole};
-use crate::engine::canary::PortSet;
+use crate::config::{Config, LedConfig, LightRole, Responses};
+use crate::engine::canary::{Home, PortSet};
 
 /// Runs the command.
 pub fn run(globals: &Globals) -> CommandResult {
@@ -21,44 +23,97 @@ pub fn run(globals: &Globals) -> CommandResult {
 
 fn report(config: &Config) -> String {
     let mut lines = vec![format!("{}: valid", config.path.display())];
-    let missing = config.missing();
-    for missing in &missing {
+    for missing in config.missing() {
         lines.push(format!("before `run` can start: {}", missing.text));
     }
-    let capture = &config.capture;
-    lines.push(format!(
-        "capture   interface {}, ports {}, ring {}, memory {}",
-        capture.interface.as_deref().unwrap_or("not named"),
-        ports_text(&capture.ports),
-        bytes_text(capture.buffer_bytes as u64),
-        bytes_text(capture.memory_bytes as u64),
-    ));
-    lines.push(format!(
-        "filter    {}",
-        filter::expression(&capture.ports, &config.server_addresses())
-    ));
-    for host in &config.hosts {
-        lines.push(format!("host      {}", host.pattern));
+    for remark in config.remarks() {
+        lines.push(format!("note: {remark}"));
     }
-    for (canary, written) in config.canaries().iter().zip(&config.canaries) {
-        let label = canary.label.as_deref().unwrap_or("-");
-        lines.push(format!(
-            "canary    {}  {}  {label}  {}",
-            canary.id, canary.channel, written.url
-        ));
-    }
-    let home = config.home_of_this_machine();
-    let mut networks: Vec<String> = home.networks.iter().map(ToString::to_string).collect();
-    networks.sort();
-    networks.dedup();
-    lines.push(format!("home      {}", networks.join(", ")));
-    for address in &home.public {
-        lines.push(format!("home      public {address}"));
-    }
+    lines.extend(capture_lines(config));
+    lines.extend(watched_lines(config));
+    lines.extend(home_lines(&config.home_of_this_machine()));
     lines.push(format!("store     {}", config.store.directory.display()));
     lines.push(format!("run       {}", config.run_directory().display()));
     lines.extend(led_lines(&config.led));
     lines.join("\n") + "\n"
+}
+
+fn capture_lines(config: &Config) -> [String; 2] {
+    let capture = &config.capture;
+    [
+        format!(
+            "capture   interface {}, ports {}, ring {}, memory {}, responses {}",
+            capture.interface.as_deref().unwrap_or("not named"),
+            ports_text(&capture.ports),
+            bytes_text(capture.buffer_bytes as u64),
+            bytes_text(capture.memory_bytes as u64),
+            responses_text(capture.responses),
+        ),
+        format!(
+            "filter    {}",
+            filter::expression(&capture.ports, &config.server_addresses())
+        ),
+    ]
+}
+
+fn watched_lines(config: &Config) -> Vec<String> {
+    let hosts = config.hosts.iter().map(|host| {
+        let addresses = joined(&host.addresses);
+        let at = if addresses.is_empty() { "" } else { " at " };
+        format!("host      {}{at}{addresses}", host.pattern)
+    });
+    let canaries = config.canaries().into_iter().map(|canary| {
+        let label = canary.label.as_deref().unwrap_or("-");
+        let token = canary
+            .token
+            .map(|token| format!("  token {token}"))
+            .unwrap_or_default();
+        format!(
+            "canary    {}  {}  {label}  {}{token}",
+            canary.id, canary.channel, canary.written
+        )
+    });
+    hosts.chain(canaries).collect()
+}
+
+fn home_lines(home: &Home) -> Vec<String> {
+    let mut lines = vec![format!("home      {}", joined(&sorted(&home.networks)))];
+    for (what, addresses) in [
+        ("public", joined(&home.public)),
+        ("gateway", joined(&home.gateways)),
+        ("container", joined(&sorted(&home.containers))),
+    ] {
+        if !addresses.is_empty() {
+            lines.push(format!("{what:<10}{addresses}"));
+        }
+    }
+    for proxy in &home.proxies {
+        lines.push(format!(
+            "proxy     {} names visitors in {}",
+            joined(&proxy.networks),
+            proxy.header
+        ));
+    }
+    lines
+}
+
+fn sorted(networks: &[IpNet]) -> Vec<IpNet> {
+    let mut networks = networks.to_vec();
+    networks.sort();
+    networks.dedup();
+    networks
+}
+
+fn joined(items: &[impl ToString]) -> String {
+    let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+fn responses_text(responses: Responses) -> &'static str {
+    match responses {
+        Responses::All => "all",
+        Responses::Heads => "heads",
+    }
 }
 
 fn led_lines(led: &LedConfig) -> Vec<String> {

@@ -264,6 +264,26 @@ impl Config {
         missing
     }
 
+    /// What is valid and may still not be what the owner wants.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.canaries.is_empty() {
+            remarks.push(
+                "no canary here: add [[canary]], or make some with `canarytap mint`".to_owned(),
+            );
+        }
+        for canary in self.canaries() {
+            if canary.url.path == "/" {
+                remarks.push(format!(
+                    "canary {}: its path is /, so that every request for the front page of {} is a \
+                     visit",
+                    canary.id, canary.url.host
+                ));
+            }
+        }
+        remarks
+    }
+
     /// An interface that is named and does not exist.
     ///
     /// # Errors

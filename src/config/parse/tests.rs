@@ -514,6 +514,31 @@ fn what_two_canaries_have_in_common_is_no_token() {
 }
 
 #[test]
+fn a_canary_on_the_front_page_is_remarked_upon() {
+    let front = "[[canary]]\nurl = \"http://www.example.org/?u=1\"\nchannel = \"a\"\n";
+    let remarks = good(&format!("{HOST}{front}")).remarks();
+    assert_eq!(remarks.len(), 1);
+    assert!(remarks[0].contains("front page of www.example.org"));
+    assert!(good(FULL).remarks().is_empty());
+    assert!(good("").remarks()[0].contains("canarytap mint"));
+}
+
+#[test]
+fn an_interface_that_does_not_exist_is_an_error_with_those_that_do() {
+    let config = good("\n[capture]\ninterface = \"nosuch0\"\n");
+    let error = config.check_interface().unwrap_err().to_string();
+    assert!(
+        error.starts_with("t.toml:3: capture.interface = \"nosuch0\":"),
+        "{error}"
+    );
+    assert!(error.contains("lo"), "{error}");
+    for name in ["lo", "any"] {
+        let config = good(&format!("[capture]\ninterface = \"{name}\"\n"));
+        assert!(config.check_interface().is_ok(), "{name}");
+    }
+}
+
+#[test]
 fn a_directory_is_an_absolute_path() {
     assert_error(
         "[store]\ndirectory = \"data\"\n",

@@ -1,5 +1,6 @@
 //! Inside or outside: whose address the visitor has.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -44,6 +45,18 @@ pub enum ProxyHeader {
     Single(String),
     /// The PROXY protocol, version 1 or 2, ahead of the request.
     ProxyProtocol,
+}
+
+impl fmt::Display for ProxyHeader {
+    /// As it is written in a configuration.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+            Self::Single(name) => name,
+            Self::ProxyProtocol => "proxy-protocol",
+        })
+    }
 }
 
 /// What was found out about where a visitor stands.
