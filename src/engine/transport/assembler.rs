@@ -3,7 +3,7 @@
 //! Knows offsets and no protocol. What is in order goes straight from the segment to the reader;
 //! only what cannot be used yet is copied.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use crate::engine::transport::seq::SeqNum;
 
@@ -30,24 +30,15 @@ pub(super) struct Assembler {
     next_seq: Option<SeqNum>,
     /// Offset of that byte.
     next: u64,
-    /// Bytes beyond a hole: disjoint, in order.
-    waiting: VecDeque<Piece>,
+    /// Bytes beyond a hole, by their offset: disjoint.
+    waiting: BTreeMap<u64, Vec<u8>>,
     waiting_bytes: usize,
     /// Offset of the stream's end.
     end: Option<u64>,
 }
 
-#[derive(Debug)]
-struct Piece {
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Piece {
-    fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
+/// What a waiting piece costs beside its bytes: its entry in the map and its allocation.
+const PIECE_BYTES: usize = 64;
 
 impl Assembler {
     /// Says where the stream starts: the number after a SYN.
@@ -64,18 +55,16 @@ impl Assembler {
 
     /// Whether a hole is all that keeps bytes, or the end, from being delivered.
     pub(super) fn has_hole(&self) -> bool {
-        match self.waiting.front() {
-            Some(piece) => piece.start > self.next,
+        match self.waiting.first_key_value() {
+            Some((start, _)) => *start > self.next,
             None => self.end.is_some_and(|end| end > self.next),
         }
     }
 
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
-    }
-
+    /// Bytes that wait, with what it costs to keep them: many small pieces are no way around a
+    /// bound.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.waiting_bytes + self.waiting.capacity() * size_of::<Piece>()
+        self.waiting_bytes + self.waiting.len() * PIECE_BYTES
     }
 
     /// Whether every byte up to the end was delivered.
@@ -157,31 +146,36 @@ impl Assembler {
 
     /// Delivers what waits, as far as it is contiguous now.
     pub(super) fn release(&mut self, deliver: &mut impl FnMut(&[u8])) {
-        while let Some(piece) = self.waiting.front() {
-            if piece.start > self.next {
+        while let Some(entry) = self.waiting.first_entry() {
+            if *entry.key() > self.next {
                 break;
             }
-            let Some(piece) = self.waiting.pop_front() else {
-                break;
-            };
-            self.waiting_bytes -= piece.bytes.len();
-            let skip = usize::try_from(self.next - piece.start).unwrap_or(usize::MAX);
-            if let Some(fresh) = piece.bytes.get(skip..).filter(|fresh| !fresh.is_empty()) {
+            let (start, bytes) = entry.remove_entry();
+            self.waiting_bytes -= bytes.len();
+            let skip = usize::try_from(self.next - start).unwrap_or(usize::MAX);
+            if let Some(fresh) = bytes.get(skip..).filter(|fresh| !fresh.is_empty()) {
                 deliver(fresh);
                 self.advance(fresh.len() as u64);
             }
         }
     }
 
+    /// What waits anywhere between two offsets.
+    fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, &Vec<u8>)> {
+        let before = self.waiting.range(..start).next_back();
+        before
+            .into_iter()
+            .filter(move |(at, bytes)| end_of(**at, bytes) > start)
+            .chain(self.waiting.range(start..end))
+            .map(|(at, bytes)| (*at, bytes))
+    }
+
     /// Counts bytes that differ from what waits at the same place.
     fn compare(&self, start: u64, bytes: &[u8], taken: &mut Taken) {
-        let end = start + bytes.len() as u64;
-        for piece in &self.waiting {
-            let (from, to) = (piece.start.max(start), piece.end().min(end));
-            if from >= to {
-                continue;
-            }
-            let old = slice(&piece.bytes, piece.start, from, to);
+        let end = end_of(start, bytes);
+        for (at, waiting) in self.overlapping(start, end) {
+            let (from, to) = (at.max(start), end_of(at, waiting).min(end));
+            let old = slice(waiting, at, from, to);
             let new = slice(bytes, start, from, to);
             taken.duplicate += new.len();
             taken.differing += old.iter().zip(new).filter(|(old, new)| old != new).count();
@@ -191,30 +185,34 @@ impl Assembler {
     /// Keeps bytes beyond a hole. A waiting piece that the new bytes cover wholly is replaced, as
     /// Linux does; of a piece that they overlap in part the waiting bytes stay.
     fn keep(&mut self, start: u64, bytes: &[u8], taken: &mut Taken) {
-        let end = start + bytes.len() as u64;
+        let end = end_of(start, bytes);
         self.compare(start, bytes, taken);
-        let mut kept = std::mem::take(&mut self.waiting);
-        kept.retain(|piece| piece.start < start || piece.end() > end);
-        let mut from = start;
-        let mut fresh: Vec<Piece> = Vec::new();
-        for piece in &kept {
-            if piece.end() <= from || piece.start >= end {
+        let (mut from, mut fresh, mut covered) = (start, Vec::new(), Vec::new());
+        for (at, waiting) in self.overlapping(start, end) {
+            let stop = end_of(at, waiting);
+            if at >= start && stop <= end {
+                covered.push(at);
                 continue;
             }
-            push_piece(&mut fresh, bytes, start, from, piece.start);
-            from = piece.end();
+            fresh.push((from, at));
+            from = stop;
         }
-        push_piece(&mut fresh, bytes, start, from, end);
-        kept.extend(fresh);
-        kept.make_contiguous().sort_by_key(|piece| piece.start);
-        self.waiting_bytes = kept.iter().map(|piece| piece.bytes.len()).sum();
-        self.waiting = kept;
+        fresh.push((from, end));
+        for at in covered {
+            let gone = self.waiting.remove(&at);
+            self.waiting_bytes -= gone.map_or(0, |bytes| bytes.len());
+        }
+        for (from, to) in fresh.into_iter().filter(|(from, to)| from < to) {
+            let piece = slice(bytes, start, from, to).to_vec();
+            self.waiting_bytes += piece.len();
+            self.waiting.insert(from, piece);
+        }
     }
 
     /// Gives the first hole up: its length, after which what waited is delivered.
     pub(super) fn skip_hole(&mut self) -> Option<u64> {
-        let to = match self.waiting.front() {
-            Some(piece) => piece.start,
+        let to = match self.waiting.first_key_value() {
+            Some((start, _)) => *start,
             None => self.end.filter(|end| *end > self.next)?,
         };
         let missing = to - self.next;
@@ -223,16 +221,11 @@ impl Assembler {
     }
 }
 
+fn end_of(start: u64, bytes: &[u8]) -> u64 {
+    start + bytes.len() as u64
+}
+
 fn slice(bytes: &[u8], start: u64, from: u64, to: u64) -> &[u8] {
     let at = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
     bytes.get(at(from)..at(to)).unwrap_or_default()
-}
-
-fn push_piece(pieces: &mut Vec<Piece>, bytes: &[u8], start: u64, from: u64, to: u64) {
-    if from < to {
-        pieces.push(Piece {
-            start: from,
-            bytes: slice(bytes, start, from, to).to_vec(),
-        });
-    }
 }

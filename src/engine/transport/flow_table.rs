@@ -350,7 +350,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
 
     /// What waits is bounded: beyond it the hole is given up.
     fn limit_waiting(&mut self, direction: Direction) {
-        while self.flow.side(direction).waiting_bytes() > REORDER_BYTES_PER_DIRECTION_MAX {
+        while self.flow.side(direction).heap_bytes() > REORDER_BYTES_PER_DIRECTION_MAX {
             self.skip_hole(direction);
         }
     }

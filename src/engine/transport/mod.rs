@@ -89,3 +89,6 @@ pub trait StreamHandler<S: FlowState> {
     /// The flow ended, was silent too long or was evicted.
     fn on_close(&mut self, time: Timestamp, state: S, counters: &mut Counters);
 }
+
+#[cfg(test)]
+mod tests;
