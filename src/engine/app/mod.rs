@@ -92,3 +92,6 @@ pub trait Observer {
     /// Where oddities are counted.
     fn counters(&mut self) -> &mut Counters;
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,9 +98,7 @@ impl Session {
         if midstream {
             self.swapped = (to_server && bytes.starts_with(b"HTTP/1."))
                 || (!to_server && begins_like_request(bytes));
-            if !begins_like_request(bytes) {
-                self.requests.place = Place::Lost;
-            }
+            self.requests.place = Place::LOST;
         }
         if bytes.first() == Some(&0x16) {
             self.requests.place = Place::Over;

@@ -18,12 +18,18 @@ pub(super) enum Place {
     Head,
     /// Within a body.
     Body(Body),
-    /// Bytes are missing, or made no sense: the next request line counts.
-    Lost,
+    /// Bytes are missing, or made no sense: the next request line counts. Whether a line may
+    /// begin here; if so, the buffer holds its beginning.
+    Lost { line_start: bool },
     /// Nothing more is read here: it makes no sense, or never was HTTP.
     Over,
     /// HTTP/1 ended in both directions, by Upgrade or CONNECT.
     Upgraded,
+}
+
+impl Place {
+    /// Lost, at what may be the start of a line.
+    pub(super) const LOST: Self = Self::Lost { line_start: true };
 }
 
 /// One direction of a connection.
@@ -79,7 +85,7 @@ impl Reader {
         let goes_on = match self.place {
             Place::Body(body) => body.skip_gap(gap),
             Place::Over | Place::Upgraded => return,
-            Place::Head | Place::Lost => None,
+            Place::Head | Place::Lost { .. } => None,
         };
         match goes_on {
             Some(body) => self.place = Place::Body(body),
@@ -88,7 +94,7 @@ impl Reader {
     }
 
     fn lose(&mut self, flags: Flags) {
-        self.place = Place::Lost;
+        self.place = Place::LOST;
         self.flags = self.flags.with(flags);
         self.forget_head();
     }
@@ -146,7 +152,7 @@ impl Reader {
                         self.lose(Flags::GAP);
                     }
                 },
-                Place::Lost => bytes = self.find_request_line(bytes),
+                Place::Lost { line_start } => bytes = self.find_request_line(line_start, bytes),
                 Place::Head => bytes = self.read_head(bytes, observer, &mut on_head),
             }
         }
@@ -193,19 +199,38 @@ impl Reader {
         }
     }
 
-    /// Skips to what looks like a request line at the start of a line; the rest of a line that
-    /// was not seen to its end is kept for the next bytes.
-    fn find_request_line<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
-        loop {
-            if begins_like_request(bytes) {
-                self.place = Place::Head;
-                return bytes;
-            }
-            match head::split_line(bytes) {
-                Some((_, rest)) => bytes = rest,
-                None => return b"",
+    /// Skips to what looks like a request line at the start of a line. A beginning that is too
+    /// short to tell is kept for the next bytes.
+    fn find_request_line<'a>(&mut self, line_start: bool, bytes: &'a [u8]) -> &'a [u8] {
+        if line_start {
+            match self.judge_line(bytes) {
+                Likeness::Request => {
+                    self.place = Place::Head;
+                    return bytes;
+                }
+                Likeness::TooShort => {
+                    self.buffer.extend_from_slice(bytes);
+                    return b"";
+                }
+                Likeness::No => self.buffer.clear(),
             }
         }
+        let rest = head::split_line(bytes).map(|(_, rest)| rest);
+        self.place = Place::Lost {
+            line_start: rest.is_some(),
+        };
+        rest.unwrap_or_default()
+    }
+
+    /// Whether a line that begins with the buffer and goes on with `bytes` is a request line.
+    fn judge_line(&self, bytes: &[u8]) -> Likeness {
+        let mut start = [0; METHOD_BYTES_MAX];
+        let mut length = 0;
+        for (place, byte) in start.iter_mut().zip(self.buffer.iter().chain(bytes)) {
+            *place = *byte;
+            length += 1;
+        }
+        likeness(start.get(..length).unwrap_or_default())
     }
 
     fn on_request_head<O: Observer>(
@@ -218,7 +243,7 @@ impl Reader {
         let Some(request) = Request::parse(bytes) else {
             observer.counters().http1_malformed += 1;
             self.flags = self.flags.with(Flags::GAP);
-            return Place::Lost;
+            return Place::LOST;
         };
         observer.counters().requests += 1;
         let id = self.report(context, &request, observer);
@@ -232,7 +257,7 @@ impl Reader {
             Framing::Chunked => Place::Body(Body::CHUNKED),
             Framing::Contradictory => {
                 observer.counters().http1_malformed += 1;
-                Place::Lost
+                Place::LOST
             }
         }
     }
@@ -311,18 +336,40 @@ fn skip_empty_lines(bytes: &[u8]) -> &[u8] {
     bytes.get(start..).unwrap_or_default()
 }
 
+/// Methods that a request line found anywhere may begin with.
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+];
+/// Length of the longest of them.
+const METHOD_BYTES_MAX: usize = 8;
+
+/// Whether a line is a request line, as far as its first bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Likeness {
+    Request,
+    TooShort,
+    No,
+}
+
+fn likeness(start: &[u8]) -> Likeness {
+    if begins_like_request(start) {
+        Likeness::Request
+    } else if METHODS.iter().any(|method| method.starts_with(start)) {
+        Likeness::TooShort
+    } else {
+        Likeness::No
+    }
+}
+
 /// Whether bytes begin with a method that is in use, and a target.
 pub(super) fn begins_like_request(bytes: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] = [
-        b"GET ",
-        b"HEAD ",
-        b"POST ",
-        b"PUT ",
-        b"DELETE ",
-        b"OPTIONS ",
-        b"PATCH ",
-        b"CONNECT ",
-        b"TRACE ",
-    ];
     METHODS.iter().any(|method| bytes.starts_with(method))
 }
