@@ -33,3 +33,6 @@ pub struct CaptureStats {
     /// Packets that the interface or its driver dropped.
     pub dropped_interface: u64,
 }
+
+#[cfg(test)]
+mod tests;

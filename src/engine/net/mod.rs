@@ -132,3 +132,6 @@ fn count(error: LinkError, counters: &mut Counters) {
         LinkError::TooDeep => counters.tunnel_too_deep += 1,
     }
 }
+
+#[cfg(test)]
+mod tests;
