@@ -17,8 +17,11 @@ fn frame(link: LinkType, bytes: &[u8]) -> Frame<'_> {
     }
 }
 
-/// Protocol, payload and VLAN of every packet that frames come to.
-fn decoded(link: LinkType, frames: &[Vec<u8>]) -> (Vec<(u8, Vec<u8>, Option<u16>)>, Counters) {
+/// Protocol, payload and VLAN of a packet.
+type Found = (u8, Vec<u8>, Option<u16>);
+
+/// Every packet that frames come to.
+fn decoded(link: LinkType, frames: &[Vec<u8>]) -> (Vec<Found>, Counters) {
     let (mut decoder, mut counters) = (Decoder::new(), Counters::default());
     let mut found = Vec::new();
     for bytes in frames {
