@@ -1,0 +1,24 @@
+//! The whole program on real traffic: visitors, a web server and a tap, each in a network
+//! namespace of its own, behind a bridge that mirrors the server's port to the tap.
+//!
+//! Each test runs itself once more inside private namespaces (`namespaces`), so that tests need
+//! no root and never meet. `network` lays the cables.
+
+#![cfg(feature = "daemon")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may assert in the plainest way"
+)]
+
+mod faults;
+mod kills;
+mod lights;
+mod namespaces;
+mod network;
+mod tap;
+mod visits;
+mod web;

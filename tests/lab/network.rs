@@ -1,0 +1,116 @@
+//! The lab's hosts and cables.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The network, and a folder for everything that its hosts write.
+pub struct Lab {
+    folder: TempDir,
+}
+
+impl Lab {
+    /// Lays the network; see the script for names and addresses.
+    pub fn build() -> Self {
+        let lab = Self {
+            folder: TempDir::new().unwrap(),
+        };
+        lab.lay("all");
+        lab
+    }
+
+    /// The lab's folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A command that runs on a host.
+    pub fn on(&self, host: &str, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{host}"));
+        self.in_folder(command, program.as_ref())
+    }
+
+    /// The same with the `/sys` of the host's own network, where interfaces are listed.
+    pub fn on_with_sys(&self, host: &str, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", host]);
+        self.in_folder(command, program.as_ref())
+    }
+
+    fn in_folder(&self, mut command: Command, program: &Path) -> Command {
+        command
+            .arg(program)
+            .env("PATH", search_path())
+            .current_dir(self.folder());
+        command
+    }
+
+    /// Runs `ip` on the tap: what its owner would do there.
+    pub fn on_tap(&self, arguments: &str) -> String {
+        let output = self
+            .on("tap", "ip")
+            .args(arguments.split_whitespace())
+            .output();
+        text(output.unwrap())
+    }
+
+    /// Takes the cable to the tap away; its interface is gone with it.
+    pub fn remove_mirror(&self) {
+        let output = Command::new("ip")
+            .args(["link", "delete", "mirror"])
+            .output();
+        text(output.unwrap());
+    }
+
+    /// Lays the cable to the tap again.
+    pub fn lay_mirror(&self) {
+        self.lay("mirror");
+    }
+
+    /// Frames that the tap's interface sent since it was made.
+    pub fn frames_sent_by_tap(&self) -> u64 {
+        let shown = self.on_tap("-json -statistics link show eth1");
+        let link: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let frames = |direction: &str| link[0]["stats64"][direction]["packets"].as_u64();
+        assert!(frames("rx").unwrap() > 0, "the mirror is dead: {shown}");
+        frames("tx").unwrap()
+    }
+
+    fn lay(&self, part: &str) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/network");
+        text(Command::new(script).arg(part).output().unwrap());
+    }
+}
+
+/// Standard output of a command that must succeed.
+pub fn text(output: Output) -> String {
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {complaint}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Looks at `condition` until it gives something; fails after a time that no working part needs.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where system programs lie, and what `scripts/deps` has unpacked.
+fn search_path() -> String {
+    let tools = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools/usr/sbin");
+    let path = env::var("PATH").unwrap_or_default();
+    format!("{path}:/usr/sbin:/sbin:{}", tools.display())
+}
