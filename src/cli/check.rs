@@ -97,11 +97,17 @@ fn home_lines(home: &Home) -> Vec<String> {
     lines
 }
 
+/// Each network once, without those that lie in another.
 fn sorted(networks: &[IpNet]) -> Vec<IpNet> {
-    let mut networks = networks.to_vec();
-    networks.sort();
-    networks.dedup();
-    networks
+    let lies_in_another = |network: &IpNet| {
+        let mut others = networks.iter().filter(|other| *other != network);
+        others.any(|other| other.contains(network))
+    };
+    let mut sorted = networks.to_vec();
+    sorted.retain(|network| !lies_in_another(network));
+    sorted.sort();
+    sorted.dedup();
+    sorted
 }
 
 fn joined(items: &[impl ToString]) -> String {

@@ -9,7 +9,7 @@ use crate::engine::canary::host::NormalHost;
 use crate::engine::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
 use crate::engine::canary::origin::{Home, Judgement};
 use crate::engine::canary::token::TokenIndex;
-use crate::engine::canary::url::{NormalizedUrl, normal_component};
+use crate::engine::canary::url::{NormalizedUrl, as_servers_read, normal_component};
 use crate::engine::canary::{Canary, PortSet, Watch};
 use crate::engine::event::MatchKind;
 
@@ -131,8 +131,26 @@ impl Matcher {
         let number = self
             .find_on_host(&seen.host, seen)
             .or_else(|| self.find_on_host(seen.host.strip_prefix("www.")?, seen))
-            .or_else(|| self.find_on_host(&format!("www.{}", seen.host), seen))?;
-        self.found(number, MatchKind::Path, &seen.host, target)
+            .or_else(|| self.find_on_host(&format!("www.{}", seen.host), seen));
+        match number {
+            Some(number) => self.found(number, MatchKind::Path, &seen.host, target),
+            None => self.find_encoded_path(&seen.host, target),
+        }
+    }
+
+    /// A target whose reserved characters were percent-encoded too (`%3Fuser%3D`), or whose
+    /// slashes were doubled, as a lenient server reads it.
+    fn find_encoded_path(&self, host: &str, target: &[u8]) -> Option<Match> {
+        let plain = as_servers_read(target);
+        if plain == target {
+            return None;
+        }
+        let number = self.find_on_host(host, &NormalizedUrl::from_request(host, &plain))?;
+        let mut found = self.found(number, MatchKind::Path, host, &plain)?;
+        if target.contains(&b'%') {
+            found.alterations = found.alterations.with(Alterations::PERCENT_ENCODED);
+        }
+        Some(found)
     }
 
     /// The canary on `host` that comes nearest to what was asked for.

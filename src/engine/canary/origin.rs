@@ -255,8 +255,7 @@ fn narrowest(networks: &[IpNet], address: IpAddr) -> Option<u8> {
         .max()
 }
 
-/// Whether an address says nothing outside its own network: the ranges of
-/// [`private_ranges`](crate::engine::canary::private_ranges).
+/// Whether an address says nothing outside its own network: the ranges of [`private_ranges`].
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use crate::engine::canary::mint::ID_CHARACTERS;
 use crate::engine::canary::url::NormalizedUrl;
 use crate::engine::limits::TOKEN_WINDOWS_MAX;
 
-/// Characters of a token that is found even where it is glued to other letters and digits; the
-/// length of minted ones. 13 of an alphabet of 32 are 65 bits.
-pub const TOKEN_LENGTH: usize = 13;
+/// Characters of a token that is found even where it is glued to other letters and digits: as
+/// many as minted ones have.
+pub const TOKEN_LENGTH: usize = ID_CHARACTERS;
 
 /// Which canary a token belongs to. Canaries are numbered in their order.
 #[derive(Debug, Default)]

@@ -75,6 +75,21 @@ pub(super) fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     cut_at(whole, b'?')
 }
 
+/// A target in origin form, percent-encoding undone everywhere and slashes that follow each other
+/// in the path made one: what many servers make of it.
+pub(super) fn as_servers_read(target: &[u8]) -> Vec<u8> {
+    let decoded = octets(without_authority(target)).map(Octet::value);
+    let mut plain: Vec<u8> = Vec::with_capacity(target.len());
+    let mut in_path = true;
+    for byte in decoded {
+        in_path &= byte != b'?';
+        if !(in_path && byte == b'/' && plain.last() == Some(&b'/')) {
+            plain.push(byte);
+        }
+    }
+    plain
+}
+
 /// What follows the authority of `scheme://authority…`; a target in origin form as it is.
 fn without_authority(target: &[u8]) -> &[u8] {
     let Some(colon) = memchr::memmem::find(target, b"://") else {
@@ -295,6 +310,22 @@ mod tests {
     fn a_target_that_is_no_path_becomes_one() {
         assert_eq!(NormalizedUrl::from_request("a.org", b"*").path, "/*");
         assert_eq!(NormalizedUrl::from_request("a.org", b"").path, "/");
+    }
+
+    #[test]
+    fn servers_undo_encoding_and_doubled_slashes() {
+        for (target, read) in [
+            ("//a///b%2F/c?d//e", "/a/b/c?d//e"),
+            ("/a%3Fb%3Dc%2F/", "/a?b=c//"),
+            ("http://a.org//x", "/x"),
+            ("/plain", "/plain"),
+        ] {
+            assert_eq!(
+                as_servers_read(target.as_bytes()),
+                read.as_bytes(),
+                "{target}"
+            );
+        }
     }
 
     #[test]

@@ -225,6 +225,30 @@ fn what_was_altered_stands_beside_the_match() {
 }
 
 #[test]
+fn a_url_that_was_encoded_as_a_whole_is_a_path_match_that_says_so() {
+    let matcher = login();
+    for (target, names) in [
+        (
+            "/x/login.html%3Fuser%3Dtbtest%26password%3Dgeheim",
+            &["percent_encoded"][..],
+        ),
+        (
+            "/x%2Flogin.html%3Fuser%3Dtbtest",
+            &["percent_encoded", "cut_short"],
+        ),
+        ("//x//login.html?user=tbtest&password=geheim", &[]),
+    ] {
+        assert_eq!(kind(&matcher, target), Some(MatchKind::Path), "{target}");
+        assert_eq!(
+            alterations(&matcher, "www.example.org", target),
+            names,
+            "{target}"
+        );
+    }
+    assert_eq!(kind(&matcher, "/x%2Fother.html"), None);
+}
+
+#[test]
 fn a_minted_link_is_found_by_its_token_however_it_was_altered() {
     let link = "https://www.example.org/Docs/k7f3q2m9x4b8w/Plan.pdf";
     let matcher = Matcher::new(watch(vec![canary_with_token("one", link, TOKEN)]));
