@@ -1,5 +1,6 @@
 //! From requests to matches: which canary was visited, and from where.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -97,19 +98,22 @@ pub fn private_ranges() -> Vec<IpNet> {
     .collect()
 }
 
-/// Networks that container engines hand out by default (Docker, Podman): behind their gateways
-/// stands anyone.
+/// Networks that container engines hand out by default, behind whose gateways stands anyone:
+/// Docker's first ones and Podman's as a whole; of Docker's later ones, which few machines reach
+/// and homes use too, the gateways.
 pub fn container_ranges() -> Vec<IpNet> {
-    [
+    let whole = [
         "172.17.0.0/16",
         "172.18.0.0/15",
         "172.20.0.0/14",
-        "172.24.0.0/13",
         "10.88.0.0/16",
-    ]
-    .iter()
-    .filter_map(|range| range.parse().ok())
-    .collect()
+    ];
+    let gateways = (24..32).map(|second| IpNet::from(IpAddr::from([172, second, 0, 1])));
+    whole
+        .iter()
+        .filter_map(|range| range.parse().ok())
+        .chain(gateways)
+        .collect()
 }
 
 #[cfg(test)]
@@ -149,6 +153,6 @@ mod tests {
     #[test]
     fn every_range_that_is_written_here_is_one() {
         assert_eq!(private_ranges().len(), 9);
-        assert_eq!(container_ranges().len(), 5);
+        assert_eq!(container_ranges().len(), 4 + 8);
     }
 }

@@ -99,14 +99,17 @@ fn the_gateway_and_containers_say_little() {
     for (src, doubt) in [
         (GATEWAY, Doubt::Gateway),
         ("172.17.0.1", Doubt::Container),
-        ("172.31.255.254", Doubt::Container),
+        ("172.23.255.254", Doubt::Container),
+        ("172.31.0.1", Doubt::Container),
         ("10.88.0.1", Doubt::Container),
     ] {
         let judgement = judge(&home(), src, &[]);
         assert_eq!(judgement.origin, Origin::Unknown, "{src}");
         assert_eq!(judgement.doubt, Some(doubt), "{src}");
     }
-    assert_eq!(judge(&home(), "172.16.0.1", &[]).origin, Origin::Inside);
+    for src in ["172.16.0.1", "172.31.255.254"] {
+        assert_eq!(judge(&home(), src, &[]).origin, Origin::Inside, "{src}");
+    }
 }
 
 #[test]
