@@ -355,3 +355,6 @@ fn events(entries: &[Incoming]) -> impl Iterator<Item = &Event> {
 fn events_before(entries: &[Incoming], end: usize) -> usize {
     events(entries.get(..end).unwrap_or_default()).count()
 }
+
+#[cfg(test)]
+mod tests;

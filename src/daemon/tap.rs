@@ -19,6 +19,10 @@ use crate::led::Activity;
 
 /// How often the thread looks up from its frames, or from a silent wire.
 const LOOK: Duration = Duration::from_secs(1);
+/// Longer than the kernel keeps a block of the ring back.
+const DRAIN_WAIT: Duration = Duration::from_millis(50);
+/// On a busy wire the ring never runs empty.
+const DRAIN_MAX: Duration = Duration::from_millis(500);
 /// Frames after which it asks for the time.
 const FRAMES_PER_LOOK: u32 = 1024;
 
@@ -228,9 +232,30 @@ impl Worker {
             self.capture_for_a_while();
             self.look_around();
         }
+        self.drain();
         let mut sink = QueueSink::new(&self.queue, &self.activity);
         self.engine.finish(&mut sink);
         self.report();
+    }
+
+    /// What was on the wire before the stop is still in the ring, for as long as the kernel keeps
+    /// a block back.
+    fn drain(&mut self) {
+        let Some(live) = &mut self.live else { return };
+        let mut sink = QueueSink::new(&self.queue, &self.activity);
+        let until = Instant::now() + DRAIN_MAX;
+        let mut idle = 0;
+        // The first time the ring is found empty, the second time nothing came in the wait.
+        while idle < 2 && Instant::now() < until {
+            match live.next(DRAIN_WAIT) {
+                Ok(Next::Frame(frame)) => {
+                    idle = 0;
+                    self.engine.on_frame(&frame, &mut sink);
+                }
+                Ok(Next::Idle | Next::End) => idle += 1,
+                Err(_) => return, // the wire went before we did
+            }
+        }
     }
 
     /// Does what was ordered; true when that is to stop.

@@ -19,6 +19,7 @@ mod kills;
 mod lights;
 mod namespaces;
 mod network;
+mod reload;
 mod tap;
 mod visits;
 mod web;

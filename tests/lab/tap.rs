@@ -68,6 +68,14 @@ impl<'lab> Tap<'lab> {
         });
     }
 
+    /// Changes the configuration, which the daemon reads again when it is told to.
+    pub fn rewrite(&self, change: impl FnOnce(&str) -> String) {
+        let path = self.folder.join("canarytap.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, change(&text)).unwrap();
+        self.signal("HUP");
+    }
+
     /// Asks the daemon to stop and waits for its end.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");

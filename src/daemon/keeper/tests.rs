@@ -1,0 +1,193 @@
+//! The keeper over a real store: what is on disk when, and what the light shows of it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
+
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+use crate::daemon::queue::QueueSink;
+use crate::engine::event::EventSink as _;
+use crate::engine::event::{Detail, EventId, Flags, MatchKind, Origin};
+use crate::engine::frame::Timestamp;
+use crate::led::{Activity, AlertKind, LightState};
+use crate::store::{EventQuery, StoreReader};
+
+struct Desk {
+    folder: tempfile::TempDir,
+    queue: Arc<Queue>,
+    lights: watch::Receiver<LightState>,
+    changed: mpsc::UnboundedReceiver<()>,
+    keeper: Keeper,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self::over(tempfile::tempdir().unwrap())
+    }
+
+    fn over(folder: tempfile::TempDir) -> Self {
+        let queue = Arc::new(Queue::default());
+        let lights = watch::Sender::new(LightState::default());
+        let seen = lights.subscribe();
+        let (sender, changed) = mpsc::unbounded_channel();
+        let keeper = Keeper::start(
+            folder.path().join("data"),
+            StoreOptions {
+                requests_max_bytes: 1 << 20,
+            },
+            Arc::clone(&queue),
+            Latch::new(lights),
+            sender,
+        )
+        .unwrap();
+        Self {
+            folder,
+            queue,
+            lights: seen,
+            changed,
+            keeper,
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let activity = Activity::default();
+        QueueSink::new(&self.queue, &activity).on_event(event);
+    }
+
+    fn alert(&self) -> Option<AlertKind> {
+        self.lights.borrow().alert
+    }
+
+    /// Waits, for a time that only a broken keeper needs.
+    fn wait_for(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        for _ in 0..3_000 {
+            if done(self) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("waited in vain for {what}");
+    }
+
+    fn kept(&self) -> Vec<String> {
+        let reader = StoreReader::open(&self.folder.path().join("data")).unwrap();
+        let mut kept = Vec::new();
+        reader
+            .for_each::<StoreError>(&EventQuery::default(), |event| {
+                kept.push(format!(
+                    "{} {} {:?}",
+                    event.seq.unwrap(),
+                    event.kind,
+                    event.status
+                ));
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
+        kept
+    }
+}
+
+fn event(id: u64, kind: EventKind, method: &str) -> Event {
+    let visit = kind == EventKind::Visit;
+    let address = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+    Event {
+        id: EventId(id),
+        seq: None,
+        time: Timestamp::from_secs_nanos(1_700_000_000 + id, 0),
+        kind,
+        alert: visit,
+        canary: visit.then(|| "k7f3q2m9".into()),
+        channel: visit.then(|| "skype".into()),
+        label: None,
+        matched: visit.then_some(MatchKind::Url),
+        origin: Origin::Outside,
+        client: address,
+        src: address,
+        src_port: 50_000,
+        dst: address,
+        dst_port: 80,
+        vlan: None,
+        scheme: "http",
+        method: Some(method.into()),
+        host: Some("www.example.org".into()),
+        target: Some("/x".into()),
+        version: Some("HTTP/1.1"),
+        status: None,
+        user_agent: None,
+        referer: None,
+        forwarded_for: None,
+        sni: None,
+        alpn: None,
+        ja4: None,
+        flags: Flags::NONE,
+    }
+}
+
+#[test]
+fn a_visit_is_on_disk_when_its_light_is_on_and_takes_along_what_waited() {
+    let desk = Desk::new();
+    desk.tell(event(1, EventKind::Request, "GET"));
+    desk.tell(event(2, EventKind::Visit, "HEAD"));
+    desk.wait_for("the light", |desk| desk.alert() == Some(AlertKind::Head));
+    assert_eq!(desk.kept(), ["1 request None", "2 visit None"]);
+    assert_eq!(desk.keeper.report().last_alert, Some(2));
+}
+
+#[test]
+fn the_button_darkens_the_light_and_it_stays_dark_after_a_restart() {
+    let desk = Desk::new();
+    desk.tell(event(1, EventKind::Visit, "GET"));
+    desk.wait_for("the light", |desk| desk.alert() == Some(AlertKind::Get));
+    desk.queue.acknowledge();
+    desk.wait_for("the dark", |desk| desk.alert().is_none());
+    let Desk {
+        folder, mut keeper, ..
+    } = desk;
+    keeper.stop().unwrap();
+    assert_eq!(Desk::over(folder).alert(), None);
+}
+
+#[test]
+fn an_alert_that_nobody_acknowledged_shines_again_after_a_restart() {
+    let desk = Desk::new();
+    desk.tell(event(1, EventKind::Visit, "POST"));
+    desk.wait_for("the light", |desk| desk.alert() == Some(AlertKind::Other));
+    let Desk {
+        folder, mut keeper, ..
+    } = desk;
+    keeper.stop().unwrap();
+    assert_eq!(Desk::over(folder).alert(), Some(AlertKind::Other));
+}
+
+#[test]
+fn what_another_process_acknowledges_is_noticed_and_told_on() {
+    let mut desk = Desk::new();
+    desk.tell(event(1, EventKind::Visit, "GET"));
+    desk.wait_for("the light", |desk| desk.alert().is_some());
+    let directory = desk.folder.path().join("data");
+    let options = StoreOptions {
+        requests_max_bytes: 1 << 20,
+    };
+    let mut other = Store::open_existing(&directory, options).unwrap();
+    other
+        .acknowledge(&Acknowledge::All, Timestamp::from_secs_nanos(1, 0))
+        .unwrap();
+    desk.wait_for("the dark", |desk| desk.alert().is_none());
+    assert!(desk.changed.blocking_recv().is_some());
+}
+
+#[test]
+fn a_stop_writes_what_could_have_waited() {
+    let desk = Desk::new();
+    desk.tell(event(1, EventKind::Request, "GET"));
+    let activity = Activity::default();
+    QueueSink::new(&desk.queue, &activity).on_detail(Detail {
+        of: EventId(1),
+        time: Timestamp::default(),
+        status: 204,
+    });
+    let mut desk = desk;
+    desk.keeper.stop().unwrap();
+    assert_eq!(desk.kept(), ["1 request Some(204)"]);
+}
