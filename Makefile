@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-long differential bench fmt lint msrv clean
+.PHONY: help deps build install demo test test-long differential bench fmt lint msrv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,14 @@ deps: ## install the system packages that building and testing need (Debian; apt
 
 build: deps ## build the program as it is installed: target/release/canarytap
 	$(CARGO) build --release --locked
+
+install: ## put program, unit, user and example configuration in place (as root, after make build)
+	install -D -m 755 target/release/canarytap $(DESTDIR)/usr/bin/canarytap
+	install -D -m 644 systemd/canarytap.service $(DESTDIR)/lib/systemd/system/canarytap.service
+	install -D -m 644 systemd/canarytap.sysusers $(DESTDIR)/usr/lib/sysusers.d/canarytap.conf
+	test -e $(DESTDIR)/etc/canarytap/canarytap.toml || \
+		install -D -m 644 config/canarytap.toml $(DESTDIR)/etc/canarytap/canarytap.toml
+	test -n "$(DESTDIR)" || { systemd-sysusers && systemctl daemon-reload; }
 
 demo: deps ## show the main job live: a visit from outside, the light, the log
 	$(CARGO) build --locked
@@ -29,8 +37,10 @@ differential: deps ## compare replay with tshark over the captures of the tests
 	$(CARGO) build --release --locked
 	tests/differential tests/captures
 
-bench: deps ## print figures: speed and memory
+bench: deps ## print figures: the rooms one by one, then whole replays beside their peers
 	$(CARGO) bench --locked
+	$(CARGO) build --release --locked --bins --examples
+	benches/run
 
 fmt: ## format the source
 	$(CARGO) fmt

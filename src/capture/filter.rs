@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::config::Responses;
 use crate::engine::canary::PortSet;
 
 /// Frames that hide their IP packet behind a tag or session pass whole: the words `vlan` and
@@ -16,11 +17,31 @@ const TUNNELS: &str = "ip proto 4 or ip proto 41 or ip proto 47 or ip6 proto 4 o
 /// IPv6 packets whose first extension header is not TCP: the word `tcp` does not see behind it.
 const EXTENDED: &str = "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 60 or ip6[6] == 51";
 
+/// What passes of a server's side with `responses = "heads"`: SYN, FIN, RST, and payloads that
+/// begin like an HTTP status line (`H`) or a TLS handshake record (0x16). One byte is compared:
+/// reading beyond a short payload would refuse the packet. The word `tcp` finds no payload
+/// behind an IPv6 header, so its offsets are spelled out.
+const HEADS: &str = "tcp[13] & 7 != 0 or tcp[((tcp[12] & 0xf0) >> 2)] = 0x48 \
+                     or tcp[((tcp[12] & 0xf0) >> 2)] = 0x16 \
+                     or (ip6 and (ip6[53] & 7 != 0 \
+                     or ip6[40 + ((ip6[52] & 0xf0) >> 2)] = 0x48 \
+                     or ip6[40 + ((ip6[52] & 0xf0) >> 2)] = 0x16))";
+
 /// The filter for TCP on `ports`; `addresses`, when there are any, are the watched servers'.
-pub fn expression(ports: &PortSet, addresses: &[IpAddr]) -> String {
-    let mut plain = match ports {
-        PortSet::All => "tcp".to_owned(),
-        PortSet::Some(ports) => format!("tcp and ({})", alternatives(ports, "port")),
+///
+/// With [`Responses::Heads`] a server's bulk data stay out, where the filter can tell it: not
+/// behind tags and tunnels, and not with every port, when nothing tells the server's side.
+pub fn expression(ports: &PortSet, addresses: &[IpAddr], responses: Responses) -> String {
+    let mut plain = match (ports, responses) {
+        (PortSet::All, _) => "tcp".to_owned(),
+        (PortSet::Some(ports), Responses::All) => {
+            format!("tcp and ({})", alternatives(ports, "port"))
+        }
+        (PortSet::Some(ports), Responses::Heads) => format!(
+            "tcp and ({} or (({}) and ({HEADS})))",
+            alternatives(ports, "dst port"),
+            alternatives(ports, "src port"),
+        ),
     };
     if !addresses.is_empty() {
         plain = format!("{plain} and ({})", alternatives(addresses, "host"));
@@ -46,7 +67,7 @@ mod tests {
     fn compiled(ports: &PortSet, addresses: &[IpAddr], link: Linktype) -> BpfProgram {
         Capture::dead(link)
             .unwrap()
-            .compile(&expression(ports, addresses), true)
+            .compile(&expression(ports, addresses, Responses::All), true)
             .unwrap()
     }
 
@@ -108,6 +129,36 @@ mod tests {
         let mut fragment = frame(9);
         fragment[20] = 0x20;
         assert!(program.filter(&fragment));
+    }
+
+    fn answer(six: bool, payload: &[u8]) -> Vec<u8> {
+        let link = PacketBuilder::ethernet2([2; 6], [4; 6]);
+        let ip = if six {
+            link.ipv6([1; 16], [2; 16], 60)
+        } else {
+            link.ipv4([192, 168, 1, 10], [203, 0, 113, 9], 60)
+        };
+        let mut bytes = Vec::new();
+        ip.tcp(80, 50_000, 1, 1000)
+            .ack(1)
+            .write(&mut bytes, payload)
+            .unwrap();
+        bytes
+    }
+
+    #[test]
+    fn with_heads_only_a_servers_bulk_data_stay_out() {
+        let program = Capture::dead(Linktype::ETHERNET)
+            .unwrap()
+            .compile(&expression(&web(), &[], Responses::Heads), true)
+            .unwrap();
+        assert!(program.filter(&frame(80)));
+        for six in [false, true] {
+            assert!(program.filter(&answer(six, b"HTTP/1.1 200 OK")), "{six}");
+            assert!(program.filter(&answer(six, b"\x16\x03\x03")), "{six}");
+            assert!(!program.filter(&answer(six, b"bulk data")), "{six}");
+            assert!(!program.filter(&answer(six, b"")), "{six}");
+        }
     }
 
     #[test]

@@ -51,7 +51,11 @@ fn capture_lines(config: &Config) -> [String; 2] {
         ),
         format!(
             "filter    {}",
-            filter::expression(&capture.ports, &config.server_addresses())
+            filter::expression(
+                &capture.ports,
+                &config.server_addresses(),
+                capture.responses
+            )
         ),
     ]
 }

@@ -30,6 +30,15 @@ pub struct Verdict {
     pub warnings: Vec<Remark>,
 }
 
+/// What costs something by choice, or cannot be helped from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetUp {
+    /// Whether the clock is set from the network, where somebody says.
+    pub clock_synchronised: Option<bool>,
+    /// Whether the kernel drops a server's bulk data.
+    pub heads_only: bool,
+}
+
 impl Health {
     /// Nothing is known yet.
     pub fn new(now: Instant) -> Self {
@@ -47,7 +56,7 @@ impl Health {
         tap: &TapReport,
         keeper: &KeeperReport,
         light: Option<&LedError>,
-        clock_synchronised: Option<bool>,
+        set_up: SetUp,
         now: Instant,
     ) -> Verdict {
         let mut faults = Vec::new();
@@ -58,14 +67,7 @@ impl Health {
         faults.extend(self.drops(tap, keeper, now));
         faults.extend(keeper.fault.as_deref().map(store_fault));
         faults.extend(light.map(light_fault));
-        let mut warnings = Vec::new();
-        if clock_synchronised == Some(false) {
-            warnings.push(remark(
-                "clock_unsynced",
-                "the clock is not set from the network: times in the log may be wrong",
-                "let the tap reach a time server (timedatectl shows which)",
-            ));
-        }
+        let warnings = warnings(set_up);
         Verdict { faults, warnings }
     }
 
@@ -112,6 +114,24 @@ impl Health {
             )
         })
     }
+}
+
+fn warnings(set_up: SetUp) -> Vec<Remark> {
+    let clock = (set_up.clock_synchronised == Some(false)).then(|| {
+        remark(
+            "clock_unsynced",
+            "the clock is not set from the network: times in the log may be wrong",
+            "let the tap reach a time server (timedatectl shows which)",
+        )
+    });
+    let heads = set_up.heads_only.then(|| {
+        remark(
+            "responses_heads",
+            "the kernel drops the server's bulk data: lost packets may go unnoticed",
+            "write responses = \"all\" under [capture] unless the tap cannot keep up",
+        )
+    });
+    clock.into_iter().chain(heads).collect()
 }
 
 fn capture_fault(tap: &TapReport) -> Option<Remark> {
@@ -187,7 +207,7 @@ mod tests {
         let keeper = KeeperReport::default();
         let mut at = |seconds, frames| {
             let now = start + Duration::from_secs(seconds);
-            let verdict = health.judge(&tap(frames, true), &keeper, None, None, now);
+            let verdict = health.judge(&tap(frames, true), &keeper, None, SetUp::default(), now);
             names(&verdict).join(" ")
         };
         assert_eq!(at(1, 5), "");
@@ -203,28 +223,37 @@ mod tests {
         let mut report = tap(1, true);
         report.stats.dropped_kernel = 7;
         let keeper = KeeperReport::default();
-        let first = health.judge(&report, &keeper, None, None, start);
+        let first = health.judge(&report, &keeper, None, SetUp::default(), start);
         assert_eq!(names(&first), ["drops"]);
         report.link = tap(2, true).link;
         let later = start + Duration::from_secs(61);
-        let later = health.judge(&report, &keeper, None, None, later);
+        let later = health.judge(&report, &keeper, None, SetUp::default(), later);
         assert!(later.faults.is_empty());
     }
 
     #[test]
     fn a_link_that_is_down_is_named() {
         let now = Instant::now();
-        let verdict =
-            Health::new(now).judge(&tap(1, false), &KeeperReport::default(), None, None, now);
+        let verdict = Health::new(now).judge(
+            &tap(1, false),
+            &KeeperReport::default(),
+            None,
+            SetUp::default(),
+            now,
+        );
         assert_eq!(names(&verdict), ["link_down"]);
     }
 
     #[test]
-    fn a_clock_that_is_not_set_is_a_warning_only() {
+    fn a_clock_that_is_not_set_and_heads_alone_are_warnings_only() {
         let now = Instant::now();
         let keeper = KeeperReport::default();
-        let verdict = Health::new(now).judge(&tap(1, true), &keeper, None, Some(false), now);
+        let set_up = SetUp {
+            clock_synchronised: Some(false),
+            heads_only: true,
+        };
+        let verdict = Health::new(now).judge(&tap(1, true), &keeper, None, set_up, now);
         assert!(verdict.faults.is_empty());
-        assert_eq!(verdict.warnings.len(), 1);
+        assert_eq!(verdict.warnings.len(), 2);
     }
 }

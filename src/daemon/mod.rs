@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::alert::Latch;
 use crate::capture::CaptureError;
-use crate::config::{Config, LedConfig};
-use crate::daemon::health::{Health, Verdict};
+use crate::config::{Config, LedConfig, Responses};
+use crate::daemon::health::{Health, SetUp, Verdict};
 use crate::daemon::journal::{Priority, say};
 use crate::daemon::keeper::{Keeper, KeeperError};
 use crate::daemon::lock::DaemonLock;
@@ -270,19 +270,22 @@ impl Daemon {
     /// Once a second: judge, show, write down.
     fn look(&mut self) {
         let (tap, keeper) = (self.tap.report(), self.keeper.report());
-        let synchronised = clock::is_synchronised();
+        let set_up = SetUp {
+            clock_synchronised: clock::is_synchronised(),
+            heads_only: self.config.capture.responses == Responses::Heads,
+        };
         let now = Instant::now();
         let fault = self.lights.fault();
         let verdict = self
             .health
-            .judge(&tap, &keeper, fault.as_ref(), synchronised, now);
+            .judge(&tap, &keeper, fault.as_ref(), set_up, now);
         self.lights.set_armed(if verdict.faults.is_empty() {
             Armed::Ok
         } else {
             Armed::Fault
         });
         self.tell_changes(&verdict);
-        let status = self.status(&tap, &keeper, verdict, synchronised);
+        let status = self.status(&tap, &keeper, verdict, set_up.clock_synchronised);
         self.write_status(status, now);
         if sd_notify::watchdog_enabled().is_some() {
             notify(&[NotifyState::Watchdog]);

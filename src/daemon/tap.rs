@@ -43,7 +43,11 @@ impl TapSettings {
         Some(Self {
             interface: config.capture.interface.clone()?,
             buffer_bytes: config.capture.buffer_bytes,
-            filter: filter::expression(&config.capture.ports, &config.server_addresses()),
+            filter: filter::expression(
+                &config.capture.ports,
+                &config.server_addresses(),
+                config.capture.responses,
+            ),
         })
     }
 }
