@@ -17,6 +17,8 @@ const SNAPLEN: i32 = 262_144;
 /// How long the kernel may keep a block of the ring back that is not full: a frame's way to the
 /// light may take 30 ms, and each block handed over costs a wake-up.
 const BLOCK_TIMEOUT_MILLIS: i32 = 25;
+/// libpcap's name for all interfaces together.
+const ANY: &str = "any";
 
 /// Calls a waiting capture for attention, from any thread.
 #[derive(Clone, Debug)]
@@ -64,10 +66,31 @@ pub struct Live {
     waker: Waker,
     /// Whether the ring was found empty, so that waiting comes before reading.
     drained: bool,
+    /// What libpcap counted so far: its own numbers have 32 bits and begin anew after some hours
+    /// of a busy gigabit port.
+    received: Count,
+    dropped_kernel: Count,
+    dropped_interface: Count,
+}
+
+/// A count that outlives the 32 bits of the one that it follows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    total: u64,
+    last: u32,
+}
+
+impl Count {
+    fn follow(&mut self, now: u32) -> u64 {
+        self.total += u64::from(now.wrapping_sub(self.last));
+        self.last = now;
+        self.total
+    }
 }
 
 impl Live {
-    /// Opens an interface, promiscuous, with a ring of `buffer_bytes` and the kernel's `filter`.
+    /// Opens an interface, promiscuous (`any` cannot be), with a ring of `buffer_bytes` and the
+    /// kernel's `filter`.
     ///
     /// # Errors
     /// [`CaptureError`]: no permission, no such interface, no memory for the ring.
@@ -82,7 +105,7 @@ impl Live {
         // blocks dropped none.
         let mut capture = Capture::from_device(interface)
             .map_err(error)?
-            .promisc(true)
+            .promisc(interface != ANY)
             .snaplen(SNAPLEN)
             .buffer_size(i32::try_from(buffer_bytes).unwrap_or(i32::MAX))
             .timeout(BLOCK_TIMEOUT_MILLIS)
@@ -101,7 +124,20 @@ impl Live {
             interface: interface.to_owned(),
             waker,
             drained: true,
+            received: Count::default(),
+            dropped_kernel: Count::default(),
+            dropped_interface: Count::default(),
         })
+    }
+
+    /// Lets other frames pass from now on; none of those that pass both filters is lost.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the filter is refused.
+    pub fn set_filter(&mut self, filter: &str) -> Result<(), CaptureError> {
+        self.capture
+            .filter(filter, true)
+            .map_err(|error| explain(&self.interface, &error))
     }
 
     /// The next frame; or `Idle` when none came for `at_most`, or somebody called.
@@ -133,7 +169,8 @@ impl Live {
         self.drained
     }
 
-    /// What libpcap counted since the interface was opened.
+    /// What libpcap counted since the interface was opened. Asked for at least once an hour, it
+    /// misses nothing.
     ///
     /// # Errors
     /// [`CaptureError`] when the kernel does not say.
@@ -143,9 +180,9 @@ impl Live {
             .stats()
             .map_err(|error| explain(&self.interface, &error))?;
         Ok(CaptureStats {
-            received: u64::from(stats.received),
-            dropped_kernel: u64::from(stats.dropped),
-            dropped_interface: u64::from(stats.if_dropped),
+            received: self.received.follow(stats.received),
+            dropped_kernel: self.dropped_kernel.follow(stats.dropped),
+            dropped_interface: self.dropped_interface.follow(stats.if_dropped),
         })
     }
 
@@ -191,4 +228,41 @@ fn explain(interface: &str, error: &pcap::Error) -> CaptureError {
         return CaptureError::Permission { interface };
     }
     CaptureError::Pcap { interface, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_goes_on_where_the_one_that_it_follows_begins_anew() {
+        let mut count = Count::default();
+        assert_eq!(count.follow(u32::MAX - 1), 4_294_967_294);
+        assert_eq!(count.follow(3), 4_294_967_299);
+        assert_eq!(count.follow(3), 4_294_967_299);
+    }
+
+    #[test]
+    fn somebody_who_calls_ends_the_wait() {
+        let waker = Waker::new().unwrap();
+        waker.clone().wake();
+        waker.wait(Duration::from_secs(600)).unwrap();
+    }
+
+    #[test]
+    fn no_permission_is_told_apart_by_what_libpcap_says() {
+        for says in [
+            "socket: Operation not permitted",
+            "You don't have permission to perform this capture on that device",
+        ] {
+            let error = explain("eth1", &pcap::Error::PcapError(says.into()));
+            assert!(matches!(error, CaptureError::Permission { .. }), "{says}");
+        }
+        let down = pcap::Error::PcapError("That device is not up".into());
+        let down = explain("eth1", &down).to_string();
+        assert_eq!(
+            down,
+            "cannot capture on eth1: libpcap error: That device is not up"
+        );
+    }
 }

@@ -21,8 +21,8 @@ use crate::led::Activity;
 const LOOK: Duration = Duration::from_secs(1);
 /// Longer than the kernel keeps a block of the ring back.
 const DRAIN_WAIT: Duration = Duration::from_millis(50);
-/// On a busy wire the ring never runs empty.
-const DRAIN_MAX: Duration = Duration::from_millis(500);
+/// A stop takes no longer, whatever the ring still holds.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Frames after which it asks for the time.
 const FRAMES_PER_LOOK: u32 = 1024;
 
@@ -67,6 +67,8 @@ pub struct TapReport {
     pub flows: usize,
     /// Bytes of flows and buffers.
     pub heap_bytes: usize,
+    /// When the thread last looked up: long ago, if it hangs.
+    pub looked: Option<Instant>,
 }
 
 /// What the main thread asks of the capture thread.
@@ -122,6 +124,7 @@ impl Tap {
             engine: Engine::new(limits, matcher),
             live: None,
             opened_index: None,
+            tried: Instant::now(),
             stats_before: CaptureStats::default(),
             shared: Arc::clone(&shared),
             queue,
@@ -182,6 +185,8 @@ struct Worker {
     live: Option<Live>,
     /// Number of the interface when it was opened.
     opened_index: Option<u32>,
+    /// When opening it was last tried.
+    tried: Instant,
     /// Counted by captures that are closed.
     stats_before: CaptureStats,
     shared: Arc<Shared>,
@@ -201,6 +206,7 @@ impl Worker {
     }
 
     fn open(&mut self) -> Result<(), CaptureError> {
+        self.tried = Instant::now();
         let settings = &self.settings;
         let index = self.look().map(|link| link.index);
         let opened = Live::open(
@@ -233,33 +239,17 @@ impl Worker {
             if self.shared.attention.swap(false, Ordering::Acquire) && self.obey() {
                 break;
             }
-            self.capture_for_a_while();
+            if self.live.is_some() {
+                self.capture_for_a_while();
+            } else {
+                self.wait_and_open();
+            }
             self.look_around();
         }
         self.drain();
         let mut sink = QueueSink::new(&self.queue, &self.activity);
         self.engine.finish(&mut sink);
-        self.report();
-    }
-
-    /// What was on the wire before the stop is still in the ring, for as long as the kernel keeps
-    /// a block back.
-    fn drain(&mut self) {
-        let Some(live) = &mut self.live else { return };
-        let mut sink = QueueSink::new(&self.queue, &self.activity);
-        let until = Instant::now() + DRAIN_MAX;
-        let mut idle = 0;
-        // The first time the ring is found empty, the second time nothing came in the wait.
-        while idle < 2 && Instant::now() < until {
-            match live.next(DRAIN_WAIT) {
-                Ok(Next::Frame(frame)) => {
-                    idle = 0;
-                    self.engine.on_frame(&frame, &mut sink);
-                }
-                Ok(Next::Idle | Next::End) => idle += 1,
-                Err(_) => return, // the wire went before we did
-            }
-        }
+        self.report(self.look());
     }
 
     /// Does what was ordered; true when that is to stop.
@@ -269,17 +259,31 @@ impl Worker {
             self.engine.set_matcher(matcher);
         }
         if let Some(settings) = orders.settings.filter(|new| *new != self.settings) {
-            self.watcher = LinkWatcher::new(&settings.interface);
-            self.settings = settings;
-            self.close("the interface is being opened");
+            self.change(settings);
         }
         orders.stop
+    }
+
+    /// Another filter costs no frame; everything else needs the interface opened anew.
+    fn change(&mut self, new: TapSettings) {
+        let before = std::mem::replace(&mut self.settings, new);
+        let new = &self.settings;
+        if before.interface == new.interface && before.buffer_bytes == new.buffer_bytes {
+            let outcome = self.live.as_mut().map(|live| live.set_filter(&new.filter));
+            if let Some(Err(error)) = outcome {
+                self.close(&error.to_string());
+            }
+            return;
+        }
+        self.watcher = LinkWatcher::new(&new.interface);
+        self.close("the interface is being opened");
+        self.open_again();
     }
 
     /// Frames until it is time to look up, or somebody calls.
     fn capture_for_a_while(&mut self) {
         let Some(live) = &mut self.live else {
-            return self.try_again();
+            return;
         };
         let mut sink = QueueSink::new(&self.queue, &self.activity);
         let until = Instant::now() + LOOK;
@@ -299,12 +303,44 @@ impl Worker {
         }
     }
 
-    /// Opens the interface once more, a while later.
-    fn try_again(&mut self) {
+    /// What was on the wire before the stop is still in the ring, for as long as the kernel keeps
+    /// a block back. What came later is not waited for: on a busy wire the ring never runs empty.
+    fn drain(&mut self) {
+        let Some(live) = &mut self.live else { return };
+        let mut sink = QueueSink::new(&self.queue, &self.activity);
+        let (stopped, began) = (clock::now(), Instant::now());
+        let mut silent_since = began;
+        while silent_since.elapsed() < DRAIN_WAIT && began.elapsed() < DRAIN_MAX {
+            match live.next(DRAIN_WAIT) {
+                Ok(Next::Frame(frame)) if frame.time > stopped => return,
+                Ok(Next::Frame(frame)) => {
+                    self.engine.on_frame(&frame, &mut sink);
+                    silent_since = Instant::now();
+                }
+                Ok(Next::Idle | Next::End) => {}
+                Err(_) => return, // the wire went before we did
+            }
+        }
+    }
+
+    /// Waits a while since the last try, then opens the interface once more.
+    fn wait_and_open(&mut self) {
+        let wait = LOOK.saturating_sub(self.tried.elapsed());
         // It fails only when the kernel refuses to wait, and then trying again is all there is.
-        let _refused = self.shared.waker.wait(LOOK);
+        let _refused = self.shared.waker.wait(wait);
+        self.engine.on_tick(
+            clock::now(),
+            &mut QueueSink::new(&self.queue, &self.activity),
+        );
+        if self.tried.elapsed() >= LOOK {
+            self.open_again();
+        }
+    }
+
+    fn open_again(&mut self) {
         let there = self.watcher.is_none() || self.look().is_some();
         if !there {
+            self.tried = Instant::now();
             lock(&self.shared.report).fault =
                 Some(format!("interface {} is gone", self.settings.interface));
         } else if let Err(error) = self.open() {
@@ -314,27 +350,29 @@ impl Worker {
 
     /// An interface that was deleted, or made anew, is another: libpcap would stay silent.
     fn look_around(&mut self) {
+        let link = self.look();
         if self.live.is_some() && self.watcher.is_some() {
-            match self.look() {
+            match link {
                 None => self.close(&format!("interface {} is gone", self.settings.interface)),
                 Some(link) if Some(link.index) != self.opened_index => {
                     self.close("the interface was made anew");
+                    self.open_again();
                 }
                 Some(_) => {}
             }
         }
-        self.report();
+        self.report(link);
     }
 
-    fn report(&mut self) {
+    fn report(&mut self, link: Option<LinkState>) {
         let stats = self.live.as_mut().and_then(|live| live.stats().ok());
-        let link = self.look();
         let mut report = lock(&self.shared.report);
         report.stats = sum(self.stats_before, stats.unwrap_or_default());
         report.link = link;
-        report.counters = self.engine.counters().clone();
+        report.counters.clone_from(self.engine.counters());
         report.flows = self.engine.flows();
         report.heap_bytes = self.engine.heap_bytes();
+        report.looked = Some(Instant::now());
     }
 }
 
