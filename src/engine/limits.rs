@@ -42,6 +42,20 @@ pub const HOLE_WAIT: Duration = Duration::from_secs(30);
 /// How long, in capture time, a hole is waited for that the receiver has acknowledged: mirrors
 /// put packets after their acknowledgement, but by milliseconds.
 pub const HOLE_ACKED_WAIT: Duration = Duration::from_millis(500);
+/// How long, in capture time, a reset waits to be told: what the other side had in flight, or what
+/// a mirror puts after the reset, comes within round trips.
+pub const RESET_WAIT: Duration = Duration::from_secs(5);
+/// Connections that are kept apart under one pair of addresses and ports: the present one, one that
+/// a SYN seems to replace, and one more for a forged SYN.
+pub const FLOWS_PER_KEY_MAX: usize = 3;
+/// The part of the memory that handshakes may have, and as much again connections that are over.
+/// One sixteenth of the default holds more than ten thousand, and a flood of SYNs gets no more.
+pub const HOLLOW_MEMORY_DIVISOR: usize = 16;
+/// The part of the memory that bytes waiting for holes may have, so that a few flows with large
+/// holes cannot evict all others.
+pub const REORDER_MEMORY_DIVISOR: usize = 2;
+/// Flows forgotten in one tick because they were silent: no tick takes long.
+pub const FLOWS_FORGOTTEN_PER_TICK_MAX: usize = 8192;
 /// How long, in capture time, a flow that ended is remembered, so that late duplicates of its
 /// segments are not taken for something new.
 pub const FLOW_LINGER: Duration = Duration::from_secs(30);

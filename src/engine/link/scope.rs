@@ -28,6 +28,12 @@ impl Scope {
         [inner, outer].into_iter().find(|id| *id != NO_VLAN)
     }
 
+    /// The whole of it as two numbers, for keys.
+    pub(in crate::engine) fn words(self) -> [u32; 2] {
+        let [outer, inner] = self.vlans;
+        [u32::from(outer) << 16 | u32::from(inner), self.tunnel]
+    }
+
     /// Adds a tag inside those that are there; of more than two the last two count.
     pub fn push_vlan(&mut self, id: u16) {
         let [outer, inner] = self.vlans;

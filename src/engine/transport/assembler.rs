@@ -1,231 +1,430 @@
-//! One direction of a stream: segments in any order in, bytes in order out.
+//! One direction of a stream: bytes at offsets in any order in, bytes in order out.
 //!
-//! Knows offsets and no protocol. What is in order goes straight from the segment to the reader;
-//! only what cannot be used yet is copied.
+//! Knows offsets and no protocol, no time and no other direction. What is in order goes straight
+//! from the caller's slice to the reader; only what cannot be used yet is copied.
+//!
+//! An offset is a sequence number made 64 bits wide: its low half is the number on the wire, so
+//! that one word holds both.
+//!
+//! **Overlaps.** What was delivered stays. Among bytes that wait, Linux's rule holds
+//! (`tcp_data_queue_ofo`): a newer piece that lies wholly inside a waiting one is dropped, waiting
+//! ones that lie wholly inside a newer are replaced, and of two that overlap in part the one that
+//! starts first gives the bytes. What comes in order beats what waits.
 
 use std::collections::BTreeMap;
 
+use crate::engine::transport::Chunk;
 use crate::engine::transport::seq::SeqNum;
 
-/// What became of a segment's bytes.
+/// Where a stream begins or has got to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Taken {
-    /// Bytes that were delivered or waited already.
-    pub(super) duplicate: usize,
-    /// Of those: bytes that differed from what waits.
-    pub(super) differing: usize,
-    /// Bytes too far from the stream to be believed.
-    pub(super) stray: usize,
+pub(super) enum Phase {
+    /// Nothing tells yet where it starts.
+    #[default]
+    Unknown,
+    /// Bytes are awaited.
+    Open,
+    /// All bytes up to its end were delivered.
+    Finished,
+    /// It was reset: further bytes wait, until something shows that the reset was not believed.
+    Reset,
 }
 
-/// Farther from the next byte than any window can reach (RFC 7323 §2.3), a segment is none of
-/// this stream.
-const REACH: i32 = 1 << 30;
+/// How a stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Fin,
+    Reset,
+}
 
-#[derive(Debug, Default)]
-pub(super) struct Assembler {
-    /// Sequence number of the first byte; None before anything was seen.
-    start_seq: Option<SeqNum>,
-    /// Sequence number of the next byte to deliver.
-    next_seq: Option<SeqNum>,
-    /// Offset of that byte.
+/// What keeps waiting bytes from being delivered, besides a hole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Patience<D> {
+    /// When waiting ends.
+    pub(super) deadline: D,
+    /// Up to where the receiver is known to have got, if that lies beyond the next byte.
+    pub(super) acked: u64,
+    /// Whether the receiver said, while there was a hole, that it lacks the same bytes.
+    pub(super) denied: bool,
+    /// The offset that the other direction has to reach first.
+    pub(super) after_other: Option<u64>,
+    /// When bytes came that are next but were kept back.
+    pub(super) kept_since: D,
+}
+
+/// Reassembly of one direction. `D` is the caller's notion of a deadline.
+#[derive(Debug)]
+pub(super) struct Assembler<D> {
+    /// Offset of the next byte to deliver.
     next: u64,
-    /// Bytes beyond a hole, by their offset: disjoint.
-    waiting: BTreeMap<u64, Vec<u8>>,
-    waiting_bytes: usize,
-    /// Offset of the stream's end.
-    end: Option<u64>,
+    waiting: Option<Box<Waiting<D>>>,
+    start: SeqNum,
+    phase: Phase,
 }
 
-/// What a waiting piece costs beside its bytes: its entry in the map and its allocation.
-const PIECE_BYTES: usize = 64;
+/// What cannot be used yet. Rare, so that a direction in order pays one pointer for it.
+#[derive(Debug, Default)]
+struct Waiting<D> {
+    /// By offset. None lies wholly inside another, so that ends rise as starts do.
+    pieces: BTreeMap<u64, Box<[u8]>>,
+    /// Memory that the pieces take up.
+    bytes: usize,
+    end: Option<(u64, End)>,
+    patience: Patience<D>,
+}
 
-impl Assembler {
-    /// Says where the stream starts: the number after a SYN.
+/// How bytes compare with those that wait at the same offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Overlap {
+    /// Bytes that are there already.
+    pub(super) known: usize,
+    /// Of those: bytes that differ.
+    pub(super) differing: usize,
+}
+
+impl<D> Default for Assembler<D> {
+    fn default() -> Self {
+        Self {
+            next: 0,
+            waiting: None,
+            start: SeqNum::default(),
+            phase: Phase::Unknown,
+        }
+    }
+}
+
+impl<D: Copy + Default> Assembler<D> {
+    /// Says where the stream starts, unless that is known.
     pub(super) fn start_at(&mut self, seq: SeqNum) {
-        if self.next_seq.is_none() {
-            self.start_seq = Some(seq);
-            self.next_seq = Some(seq);
+        if self.phase == Phase::Unknown {
+            self.phase = Phase::Open;
+            self.start = seq;
+            // One turn of the numbers ahead, so that offsets before the start exist too.
+            self.next = (1 << 32) | u64::from(seq.0);
         }
     }
 
-    pub(super) fn start_seq(&self) -> Option<SeqNum> {
-        self.start_seq
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
     }
 
-    /// Whether a hole is all that keeps bytes, or the end, from being delivered.
-    pub(super) fn has_hole(&self) -> bool {
-        match self.waiting.first_key_value() {
-            Some((start, _)) => *start > self.next,
-            None => self.end.is_some_and(|end| end > self.next),
-        }
+    pub(super) fn is_known(&self) -> bool {
+        self.phase != Phase::Unknown
     }
 
-    /// Bytes that wait, with what it costs to keep them: many small pieces are no way around a
-    /// bound.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.waiting_bytes + self.waiting.len() * PIECE_BYTES
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
     }
 
-    /// Whether every byte up to the end was delivered.
-    pub(super) fn is_finished(&self) -> bool {
-        self.end.is_some_and(|end| end <= self.next)
+    /// Number of the stream's first byte.
+    pub(super) fn start(&self) -> SeqNum {
+        self.start
     }
 
-    /// How far a number lies beyond the next byte to deliver; negative for one before it.
+    /// Whether no byte was delivered or skipped yet.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.next_seq() == self.start
+    }
+
+    /// Offset of the next byte to deliver.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    fn next_seq(&self) -> SeqNum {
+        SeqNum(self.next as u32)
+    }
+
+    /// How far a number lies behind the next byte; negative for one before it.
     pub(super) fn distance(&self, seq: SeqNum) -> i32 {
-        self.next_seq.map_or(0, |next| seq.distance_from(next))
+        seq.distance_from(self.next_seq())
     }
 
-    /// Keeps a segment's bytes back though they may be next: [`release`](Self::release) delivers
-    /// them.
-    pub(super) fn hold(&mut self, seq: SeqNum, payload: &[u8], fin: bool) {
-        self.start_at(seq);
-        let distance = self.distance(seq);
-        let start = u64::try_from(i128::from(self.next) + i128::from(distance));
-        if let (Ok(start), 0..REACH) = (start, distance) {
-            self.note_end(i128::from(start) + payload.len() as i128, fin);
-            self.keep(start, payload, &mut Taken::default());
+    /// The offset that a number means: the one nearest to the next byte.
+    pub(super) fn offset_of(&self, seq: SeqNum) -> u64 {
+        self.next
+            .saturating_add_signed(i64::from(self.distance(seq)))
+    }
+
+    /// Whether anything waits: bytes, an end, or a reset that is not final.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Whether missing bytes are all that keeps waiting ones, or the end, from being delivered.
+    pub(super) fn has_hole(&self) -> bool {
+        self.awaited_offset()
+            .is_some_and(|offset| offset > self.next)
+    }
+
+    /// The first offset at which something waits: bytes, else the end.
+    fn awaited_offset(&self) -> Option<u64> {
+        let waiting = self.waiting.as_ref()?;
+        let piece = waiting.pieces.keys().next().copied();
+        piece.or(waiting.end.map(|(offset, _)| offset))
+    }
+
+    /// Memory that waiting bytes take up.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match &self.waiting {
+            Some(waiting) => size_of::<Waiting<D>>() + NODE_BYTES + waiting.bytes,
+            None => 0,
         }
     }
 
-    /// Takes in a segment's bytes; `deliver` gets what became contiguous.
-    pub(super) fn insert(
-        &mut self,
-        seq: SeqNum,
-        payload: &[u8],
-        fin: bool,
-        deliver: &mut impl FnMut(&[u8]),
-    ) -> Taken {
-        self.start_at(seq);
-        let distance = self.distance(seq);
-        if !(-REACH..REACH).contains(&distance) {
-            return Taken {
-                stray: payload.len(),
-                ..Taken::default()
-            };
-        }
-        let start = i128::from(self.next) + i128::from(distance);
-        self.note_end(start + payload.len() as i128, fin);
-        let mut taken = Taken::default();
-        let old = usize::try_from(-distance).unwrap_or(0).min(payload.len());
-        taken.duplicate += old;
-        let fresh = payload.get(old..).unwrap_or_default();
-        if fresh.is_empty() {
-            return taken;
-        }
-        if distance <= 0 {
-            self.deliver_now(fresh, &mut taken, deliver);
-        } else {
-            self.keep(u64::try_from(start).unwrap_or(self.next), fresh, &mut taken);
-        }
-        taken
+    pub(super) fn patience(&self) -> Option<&Patience<D>> {
+        self.waiting.as_ref().map(|waiting| &waiting.patience)
     }
 
-    /// The end is where the first FIN said, unless bytes are already waiting beyond it.
-    fn note_end(&mut self, end: i128, fin: bool) {
-        if fin && self.end.is_none() {
-            self.end = u64::try_from(end).ok().map(|end| end.max(self.next));
+    pub(super) fn patience_mut(&mut self) -> Option<&mut Patience<D>> {
+        self.waiting.as_mut().map(|waiting| &mut waiting.patience)
+    }
+
+    /// Begins to wait, though there may be no byte to wait with.
+    pub(super) fn wait(&mut self) -> &mut Patience<D> {
+        &mut self.waiting.get_or_insert_default().patience
+    }
+
+    fn is_withheld(&self) -> bool {
+        let blocked = |waiting: &Waiting<D>| waiting.patience.after_other.is_some();
+        self.phase != Phase::Open || self.waiting.as_deref().is_some_and(blocked)
+    }
+
+    /// How `bytes` compare with what waits at their offsets.
+    pub(super) fn compare(&self, offset: u64, bytes: &[u8]) -> Overlap {
+        match &self.waiting {
+            Some(waiting) => waiting.compare(offset, bytes),
+            None => Overlap::default(),
         }
     }
 
-    fn deliver_now(&mut self, bytes: &[u8], taken: &mut Taken, deliver: &mut impl FnMut(&[u8])) {
-        if !self.waiting.is_empty() {
-            self.compare(self.next, bytes, taken);
+    /// The next bytes were delivered by the caller.
+    pub(super) fn advance(&mut self, length: usize) {
+        self.next += length as u64;
+    }
+
+    /// Takes bytes; `sink` gets what became contiguous. Bytes before the next one are passed over.
+    pub(super) fn take(&mut self, offset: u64, bytes: &[u8], sink: &mut dyn FnMut(Chunk<'_>)) {
+        if offset > self.next || self.is_withheld() {
+            self.keep(offset, bytes);
+            return self.release(sink);
         }
-        deliver(bytes);
-        self.advance(bytes.len() as u64);
-        self.release(deliver);
+        let fresh = after(bytes, offset, self.next);
+        if !fresh.is_empty() {
+            sink(Chunk::Data(fresh));
+            self.next += fresh.len() as u64;
+        }
+        if self.waiting.is_some() {
+            self.release(sink);
+        }
     }
 
-    fn advance(&mut self, bytes: u64) {
-        self.next += bytes;
-        // Numbers wrap at 2^32: only the low half of the distance matters.
-        self.next_seq = self.next_seq.map(|seq| seq.plus(bytes as u32));
+    /// Keeps bytes though they may be next: [`release`](Self::release) delivers them.
+    pub(super) fn keep(&mut self, offset: u64, bytes: &[u8]) {
+        let fresh = after(bytes, offset, self.next);
+        if !fresh.is_empty() {
+            let waiting = self.waiting.get_or_insert_default();
+            waiting.insert(offset.max(self.next), fresh);
+        }
     }
 
-    /// Delivers what waits, as far as it is contiguous now.
-    pub(super) fn release(&mut self, deliver: &mut impl FnMut(&[u8])) {
-        while let Some(entry) = self.waiting.first_entry() {
-            if *entry.key() > self.next {
-                break;
+    /// Says where the stream ends. An end before the next byte is none.
+    pub(super) fn end_at(&mut self, offset: u64, end: End, sink: &mut dyn FnMut(Chunk<'_>)) {
+        if offset < self.next || matches!(self.phase, Phase::Unknown | Phase::Finished) {
+            return;
+        }
+        if offset == self.next && !self.is_withheld() {
+            return self.come_to(end, sink);
+        }
+        self.waiting.get_or_insert_default().end = Some((offset, end));
+    }
+
+    /// Delivers what waits, as far as it is contiguous.
+    pub(super) fn release(&mut self, sink: &mut dyn FnMut(Chunk<'_>)) {
+        if self.is_withheld() {
+            return;
+        }
+        while let Some((start, piece)) = self.pop_contiguous() {
+            let fresh = after(&piece, start, self.next);
+            if !fresh.is_empty() {
+                sink(Chunk::Data(fresh));
+                self.next += fresh.len() as u64;
             }
-            let (start, bytes) = entry.remove_entry();
-            self.waiting_bytes -= bytes.len();
-            let skip = usize::try_from(self.next - start).unwrap_or(usize::MAX);
-            if let Some(fresh) = bytes.get(skip..).filter(|fresh| !fresh.is_empty()) {
-                deliver(fresh);
-                self.advance(fresh.len() as u64);
-            }
+        }
+        self.check_end(sink);
+        let done =
+            |waiting: &mut Box<Waiting<D>>| waiting.pieces.is_empty() && waiting.end.is_none();
+        if self.is_open() {
+            self.waiting.take_if(done);
         }
     }
 
-    /// What waits anywhere between two offsets.
-    fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, &Vec<u8>)> {
-        let before = self.waiting.range(..start).next_back();
-        before
-            .into_iter()
-            .filter(move |(at, bytes)| end_of(**at, bytes) > start)
-            .chain(self.waiting.range(start..end))
-            .map(|(at, bytes)| (*at, bytes))
+    fn pop_contiguous(&mut self) -> Option<(u64, Box<[u8]>)> {
+        let waiting = self.waiting.as_mut()?;
+        let first = waiting.pieces.first_entry()?;
+        (*first.key() <= self.next).then(|| {
+            let (start, piece) = first.remove_entry();
+            waiting.bytes -= cost(&piece);
+            (start, piece)
+        })
     }
 
-    /// Counts bytes that differ from what waits at the same place.
-    fn compare(&self, start: u64, bytes: &[u8], taken: &mut Taken) {
-        let end = end_of(start, bytes);
-        for (at, waiting) in self.overlapping(start, end) {
-            let (from, to) = (at.max(start), end_of(at, waiting).min(end));
-            let old = slice(waiting, at, from, to);
-            let new = slice(bytes, start, from, to);
-            taken.duplicate += new.len();
-            taken.differing += old.iter().zip(new).filter(|(old, new)| old != new).count();
-        }
-    }
-
-    /// Keeps bytes beyond a hole. A waiting piece that the new bytes cover wholly is replaced, as
-    /// Linux does; of a piece that they overlap in part the waiting bytes stay.
-    fn keep(&mut self, start: u64, bytes: &[u8], taken: &mut Taken) {
-        let end = end_of(start, bytes);
-        self.compare(start, bytes, taken);
-        let (mut from, mut fresh, mut covered) = (start, Vec::new(), Vec::new());
-        for (at, waiting) in self.overlapping(start, end) {
-            let stop = end_of(at, waiting);
-            if at >= start && stop <= end {
-                covered.push(at);
-                continue;
-            }
-            fresh.push((from, at));
-            from = stop;
-        }
-        fresh.push((from, end));
-        for at in covered {
-            let gone = self.waiting.remove(&at);
-            self.waiting_bytes -= gone.map_or(0, |bytes| bytes.len());
-        }
-        for (from, to) in fresh.into_iter().filter(|(from, to)| from < to) {
-            let piece = slice(bytes, start, from, to).to_vec();
-            self.waiting_bytes += piece.len();
-            self.waiting.insert(from, piece);
-        }
-    }
-
-    /// Gives the first hole up: its length, after which what waited is delivered.
-    pub(super) fn skip_hole(&mut self) -> Option<u64> {
-        let to = match self.waiting.first_key_value() {
-            Some((start, _)) => *start,
-            None => self.end.filter(|end| *end > self.next)?,
+    /// Bytes that go on beyond an end show that it was none.
+    fn check_end(&mut self, sink: &mut dyn FnMut(Chunk<'_>)) {
+        let next = self.next;
+        let Some(waiting) = self.waiting.as_mut() else {
+            return;
         };
-        let missing = to - self.next;
-        self.advance(missing);
-        Some(missing)
+        if let Some((_, end)) = waiting
+            .end
+            .take_if(|(offset, _)| *offset <= next)
+            .filter(|(offset, _)| *offset == next)
+        {
+            self.come_to(end, sink);
+        }
+    }
+
+    fn come_to(&mut self, end: End, sink: &mut dyn FnMut(Chunk<'_>)) {
+        match end {
+            End::Fin => {
+                self.phase = Phase::Finished;
+                self.waiting = None;
+                self.next += 1;
+                sink(Chunk::Fin);
+            }
+            End::Reset => self.phase = Phase::Reset,
+        }
+    }
+
+    /// A reset that was not believed: reading goes on.
+    pub(super) fn revive(&mut self) {
+        if self.phase == Phase::Reset {
+            self.phase = Phase::Open;
+        }
+    }
+
+    /// Gives up the bytes before what waits, and delivers that. The number of bytes given up.
+    pub(super) fn skip_hole(&mut self, sink: &mut dyn FnMut(Chunk<'_>)) -> u64 {
+        let missing = match self.awaited_offset() {
+            Some(offset) => self.skip(offset, sink),
+            None => 0,
+        };
+        self.release(sink);
+        missing
+    }
+
+    /// Gives up all missing bytes before `offset`, and delivers those that are not missing.
+    pub(super) fn skip_to(&mut self, offset: u64, sink: &mut dyn FnMut(Chunk<'_>)) -> u64 {
+        let mut missing = 0;
+        while self.awaited_offset().is_some_and(|waits| waits < offset) && !self.is_withheld() {
+            missing += self.skip_hole(sink);
+        }
+        if !self.is_withheld() {
+            missing += self.skip(offset, sink);
+            self.release(sink);
+        }
+        missing
+    }
+
+    fn skip(&mut self, offset: u64, sink: &mut dyn FnMut(Chunk<'_>)) -> u64 {
+        let missing = offset.saturating_sub(self.next);
+        if missing > 0 {
+            self.next = offset;
+            sink(Chunk::Gap(missing));
+        }
+        missing
+    }
+
+    /// Drops the waiting piece that lies farthest ahead. Its length in bytes.
+    pub(super) fn drop_last(&mut self) -> Option<usize> {
+        let waiting = self.waiting.as_mut()?;
+        let (_, piece) = waiting.pieces.pop_last()?;
+        waiting.bytes -= cost(&piece);
+        Some(piece.len())
+    }
+
+    /// Drops all that waits. The number of bytes.
+    pub(super) fn drop_waiting(&mut self) -> usize {
+        let dropped = self.waiting.take();
+        dropped.map_or(0, |waiting| {
+            waiting.pieces.values().map(|piece| piece.len()).sum()
+        })
     }
 }
 
-fn end_of(start: u64, bytes: &[u8]) -> u64 {
-    start + bytes.len() as u64
+impl<D> Waiting<D> {
+    fn insert(&mut self, start: u64, bytes: &[u8]) {
+        let end = start + bytes.len() as u64;
+        let before = self.pieces.range(..=start).next_back();
+        if before.is_some_and(|(start, piece)| end_of(*start, piece) >= end) {
+            return;
+        }
+        self.remove_covered(start, end);
+        self.bytes += cost(bytes);
+        self.pieces.insert(start, bytes.into());
+    }
+
+    fn remove_covered(&mut self, start: u64, end: u64) {
+        loop {
+            let first = self.pieces.range(start..end).next();
+            let Some((covered, _)) = first.filter(|(start, piece)| end_of(**start, piece) <= end)
+            else {
+                return;
+            };
+            let covered = *covered;
+            if let Some(piece) = self.pieces.remove(&covered) {
+                self.bytes -= cost(&piece);
+            }
+        }
+    }
+
+    fn compare(&self, offset: u64, bytes: &[u8]) -> Overlap {
+        let mut overlap = Overlap::default();
+        let end = offset + bytes.len() as u64;
+        let pieces = self.pieces.range(..end).rev();
+        for (start, piece) in pieces.take(COMPARED_PIECES_MAX) {
+            let (ours, theirs) = (after(bytes, offset, *start), after(piece, *start, offset));
+            if theirs.is_empty() {
+                break; // ends rise as starts do: no earlier piece reaches this far
+            }
+            overlap.add(ours, theirs);
+        }
+        overlap.known = overlap.known.min(bytes.len());
+        overlap
+    }
 }
 
-fn slice(bytes: &[u8], start: u64, from: u64, to: u64) -> &[u8] {
-    let at = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
-    bytes.get(at(from)..at(to)).unwrap_or_default()
+impl Overlap {
+    /// Compares two runs of bytes that begin at the same offset, as far as both go.
+    pub(super) fn add(&mut self, ours: &[u8], theirs: &[u8]) {
+        let length = ours.len().min(theirs.len());
+        let (ours, theirs) = (ours.get(..length), theirs.get(..length));
+        self.known += length;
+        if let (Some(ours), Some(theirs), false) = (ours, theirs, ours == theirs) {
+            self.differing += ours.iter().zip(theirs).filter(|(a, b)| a != b).count();
+        }
+    }
 }
+
+/// The part of `bytes`, which begin at offset `start`, that lies at or behind offset `from`.
+pub(super) fn after(bytes: &[u8], start: u64, from: u64) -> &[u8] {
+    let passed = usize::try_from(from.saturating_sub(start)).unwrap_or(usize::MAX);
+    bytes.get(passed..).unwrap_or_default()
+}
+
+fn end_of(start: u64, piece: &[u8]) -> u64 {
+    start + piece.len() as u64
+}
+
+/// Memory that a waiting piece takes up, with what the map and the allocator add to it.
+fn cost(piece: &[u8]) -> usize {
+    piece.len() + PIECE_OVERHEAD_BYTES
+}
+
+/// A map entry in a half-full node, and the allocator's header and rounding.
+const PIECE_OVERHEAD_BYTES: usize = 80;
+/// The first node of the map.
+const NODE_BYTES: usize = 320;
+/// Waiting pieces that new bytes are compared with: enough for what networks do, and few enough
+/// that a sender of thousands of overlapping pieces cannot make each further one expensive.
+const COMPARED_PIECES_MAX: usize = 64;

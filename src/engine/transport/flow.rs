@@ -1,205 +1,182 @@
-//! One connection: two assemblers, and who is who.
-
-use std::net::SocketAddr;
+//! One connection: two assemblers, who is who, and which segments can be meant for it.
 
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
-use crate::engine::limits::HOLE_ACKED_WAIT;
-use crate::engine::link::Scope;
-use crate::engine::transport::assembler::Assembler;
-use crate::engine::transport::seq::SeqNum;
+use crate::engine::transport::assembler::{Assembler, Phase};
+use crate::engine::transport::flow_key::{FlowKey, Side};
+use crate::engine::transport::queue::Links;
+use crate::engine::transport::slab::Id;
 use crate::engine::transport::{Direction, Segment, StreamContext};
-
-/// Names a flow, the same for both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FlowKey {
-    low: SocketAddr,
-    high: SocketAddr,
-    scope: Scope,
-}
-
-impl FlowKey {
-    pub(super) fn of(segment: &Segment<'_>) -> Self {
-        let (src, dst) = (segment.tuple.src, segment.tuple.dst);
-        Self {
-            low: src.min(dst),
-            high: src.max(dst),
-            scope: segment.scope,
-        }
-    }
-}
 
 /// A connection and what the layer above keeps for it.
 #[derive(Debug)]
 pub(super) struct Flow<S> {
     pub(super) key: FlowKey,
-    /// Whether the lower of the two endpoints is the client.
-    low_is_client: bool,
+    pub(super) low: Stream,
+    pub(super) high: Stream,
+    pub(super) client: Side,
     pub(super) flags: Flags,
-    to_server: Assembler,
-    to_client: Assembler,
-    pub(super) last_seen: Timestamp,
-    /// Since when an acknowledgement lies beyond a hole, for each direction.
-    acked_hole: [Option<Timestamp>; 2],
-    /// An answer that came before what it answers: the acknowledgement in it, and when it came.
-    pub(super) held: Option<(SeqNum, Timestamp)>,
-    /// Reset, or ended in both directions: it only keeps late duplicates from looking new.
+    /// Over in both directions, or reset: only keeps late duplicates from looking new.
     pub(super) closed: bool,
-    pub(super) state: S,
+    /// Whether other flows may have the same key: an older or newer connection of the same ports.
+    pub(super) shares_key: bool,
+    /// Bytes that `state` holds on the heap, when last looked at.
+    pub(super) held: u32,
+    /// The next flow in the same bucket.
+    pub(super) chain: Option<Id>,
+    pub(super) links: Links,
+    /// None until the first byte arrives, and again when closed.
+    pub(super) state: Option<S>,
+}
+
+/// What one side sends.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    pub(super) bytes: Assembler<Timestamp>,
+    /// Whether it has shown a right checksum.
+    pub(super) checksums_right: bool,
+    /// Whether the snap length cut the last segment, so that a hole follows.
+    pub(super) cut: bool,
 }
 
 impl<S> Flow<S> {
     /// A flow that begins with this segment, which may lie in its middle.
-    pub(super) fn begin(segment: &Segment<'_>, now: Timestamp, state: S) -> Self {
-        let key = FlowKey::of(segment);
-        let client = guess_client(segment);
-        let flags = if segment.syn {
-            Flags::NONE
-        } else {
-            Flags::MIDSTREAM
-        };
-        let mut to_server = Assembler::default();
-        // A SYN-ACK seen first still tells where the client's bytes start.
-        if let (true, Some(ack)) = (segment.syn, segment.ack) {
-            to_server.start_at(ack);
-        }
-        Flow {
+    pub(super) fn begin(key: FlowKey, side: Side, segment: &Segment<'_>) -> Self {
+        let mut flow = Self {
             key,
-            low_is_client: key.low == client,
-            flags,
-            to_server,
-            to_client: Assembler::default(),
-            last_seen: now,
-            acked_hole: [None; 2],
-            held: None,
+            low: Stream::default(),
+            high: Stream::default(),
+            client: guess_client(segment, side),
+            flags: Flags::NONE,
             closed: false,
-            state,
-        }
-    }
-
-    fn client(&self) -> SocketAddr {
-        if self.low_is_client {
-            self.key.low
+            shares_key: false,
+            held: 0,
+            chain: None,
+            links: Links::default(),
+            state: None,
+        };
+        if segment.syn {
+            flow.open(side, segment);
         } else {
-            self.key.high
+            flow.flags = Flags::MIDSTREAM;
+        }
+        flow
+    }
+
+    /// Takes a SYN's numbers: its own, and in a SYN-ACK the other side's.
+    pub(super) fn open(&mut self, side: Side, segment: &Segment<'_>) {
+        self.stream_mut(side).bytes.start_at(segment.payload_seq());
+        if let Some(ack) = segment.ack {
+            self.stream_mut(side.other()).bytes.start_at(ack);
+        }
+        if self.state.is_none() {
+            self.client = guess_client(segment, side);
+            self.flags = Flags::NONE;
         }
     }
 
-    fn server(&self) -> SocketAddr {
-        if self.low_is_client {
-            self.key.high
-        } else {
-            self.key.low
+    pub(super) fn stream(&self, side: Side) -> &Stream {
+        match side {
+            Side::Low => &self.low,
+            Side::High => &self.high,
         }
     }
 
-    /// Which way a segment of this flow goes.
-    pub(super) fn direction_of(&self, segment: &Segment<'_>) -> Direction {
-        if segment.tuple.src == self.client() {
+    pub(super) fn stream_mut(&mut self, side: Side) -> &mut Stream {
+        match side {
+            Side::Low => &mut self.low,
+            Side::High => &mut self.high,
+        }
+    }
+
+    pub(super) fn direction(&self, sender: Side) -> Direction {
+        if sender == self.client {
             Direction::ToServer
         } else {
             Direction::ToClient
         }
     }
 
-    pub(super) fn side(&self, direction: Direction) -> &Assembler {
-        match direction {
-            Direction::ToServer => &self.to_server,
-            Direction::ToClient => &self.to_client,
-        }
-    }
-
-    /// The assembler of one direction, and what the layer above keeps.
-    pub(super) fn side_and_state(&mut self, direction: Direction) -> (&mut Assembler, &mut S) {
-        match direction {
-            Direction::ToServer => (&mut self.to_server, &mut self.state),
-            Direction::ToClient => (&mut self.to_client, &mut self.state),
-        }
-    }
-
-    pub(super) fn acked_hole(&mut self, direction: Direction) -> &mut Option<Timestamp> {
-        let [to_server, to_client] = &mut self.acked_hole;
-        match direction {
-            Direction::ToServer => to_server,
-            Direction::ToClient => to_client,
-        }
-    }
-
-    /// Whether an answer acknowledges bytes of the client's that were not seen yet: mirrors put
-    /// the two directions in the wrong order. Only where the client's side is seen at all.
-    pub(super) fn is_early(&self, segment: &Segment<'_>, direction: Direction) -> bool {
-        direction == Direction::ToClient
-            && !segment.payload.is_empty()
-            && self.to_server.start_seq().is_some()
-            && !self.to_server.has_hole()
-            && segment
-                .ack
-                .is_some_and(|ack| self.to_server.distance(ack) > 0)
-    }
-
-    /// Whether a held answer's time has come: the bytes that it answers are there, or never will be.
-    pub(super) fn held_is_due(&self, now: Timestamp) -> bool {
-        self.held.is_some_and(|(ack, since)| {
-            self.to_server.distance(ack) <= 0 || now.since(since) >= HOLE_ACKED_WAIT
-        })
-    }
-
-    /// Whether the side that a segment's sender listens to was acknowledged beyond its hole.
-    pub(super) fn acknowledges_hole(&self, direction: Direction, ack: SeqNum) -> bool {
-        let side = self.side(direction);
-        side.has_hole() && side.distance(ack) > 0
-    }
-
-    pub(super) fn context(&self, direction: Direction, time: Timestamp) -> StreamContext {
-        let (src, dst) = match direction {
-            Direction::ToServer => (self.client(), self.server()),
-            Direction::ToClient => (self.server(), self.client()),
-        };
+    pub(super) fn context(&self, sender: Side, time: Timestamp) -> StreamContext {
         StreamContext {
             time,
-            scope: self.key.scope,
-            src,
-            dst,
-            direction,
+            scope: self.key.scope(),
+            src: self.key.address(sender),
+            dst: self.key.address(sender.other()),
+            direction: self.direction(sender),
             flags: self.flags,
         }
     }
 
+    /// Whether anything waits in either direction.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.low.bytes.is_waiting() || self.high.bytes.is_waiting()
+    }
+
     /// Whether both directions ended with all their bytes delivered.
     pub(super) fn is_finished(&self) -> bool {
-        self.to_server.is_finished() && self.to_client.is_finished()
+        let over = |stream: &Stream| stream.bytes.phase() == Phase::Finished;
+        over(&self.low) && over(&self.high)
     }
 
-    /// Whether time alone can bring something on: a hole, or an answer that is held.
-    pub(super) fn waits(&self) -> bool {
-        self.to_server.has_hole() || self.to_client.has_hole() || self.held.is_some()
+    /// Whether no byte of either direction was delivered.
+    pub(super) fn is_embryonic(&self) -> bool {
+        self.state.is_none() && !self.closed
     }
 
-    /// Bytes held for reassembly.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.to_server.heap_bytes() + self.to_client.heap_bytes()
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.low.bytes.heap_bytes() + self.high.bytes.heap_bytes()
     }
 
-    /// Whether a SYN belongs to another connection between the same ports: its number is not
-    /// the one that this flow started with.
-    pub(super) fn is_reopened_by(&self, segment: &Segment<'_>) -> bool {
-        if !segment.syn {
-            return false;
+    /// When waiting ends, for what waits in one direction.
+    pub(super) fn deadline(&self, side: Side) -> Option<Timestamp> {
+        let patience = self.stream(side).bytes.patience()?;
+        Some(patience.deadline)
+    }
+
+    /// Whether a SYN belongs to this connection: its first one, a copy of it, or the answer to it.
+    /// One that comes a while after the end opens another, though its number be the same.
+    pub(super) fn is_opened_by(&self, side: Side, segment: &Segment<'_>, second: u32) -> bool {
+        let (ours, theirs) = (&self.stream(side).bytes, &self.stream(side.other()).bytes);
+        if ours.is_known() {
+            let over = self.closed || !ours.is_open();
+            let late = second > self.links.last_seen.saturating_add(COPY_SECONDS_MAX);
+            return ours.start() == segment.payload_seq() && !(over && late);
         }
-        let side = self.side(self.direction_of(segment));
-        side.start_seq()
-            .is_some_and(|start| start != segment.payload_seq())
+        match segment.ack {
+            // With Fast Open it may acknowledge data too.
+            Some(ack) => {
+                let acked = ack.distance_from(theirs.start());
+                theirs.is_known() && (0..=SYN_BYTES_MAX).contains(&acked)
+            }
+            None => theirs.is_at_start() && self.flags == Flags::NONE, // simultaneous open
+        }
+    }
+
+    /// How far a segment lies from where this connection is, to tell connections of the same
+    /// ports apart.
+    pub(super) fn distance(&self, side: Side, segment: &Segment<'_>) -> u32 {
+        let (ours, theirs) = (&self.stream(side).bytes, &self.stream(side.other()).bytes);
+        match segment.ack {
+            _ if ours.is_known() => ours.distance(segment.seq).unsigned_abs(),
+            Some(ack) if theirs.is_known() => theirs.distance(ack).unsigned_abs(),
+            _ => u32::MAX,
+        }
     }
 }
 
 /// Who the client is: a SYN comes from the client, a SYN with ACK from the server; else the lower
 /// port is the server's.
-fn guess_client(segment: &Segment<'_>) -> SocketAddr {
-    let (src, dst) = (segment.tuple.src, segment.tuple.dst);
+fn guess_client(segment: &Segment<'_>, sender: Side) -> Side {
     let from_client = match (segment.syn, segment.ack) {
         (true, None) => true,
         (true, Some(_)) => false,
-        (false, _) => src.port() > dst.port(),
+        (false, _) => segment.src_port() > segment.dst_port(),
     };
-    if from_client { src } else { dst }
+    if from_client { sender } else { sender.other() }
 }
+
+/// Bytes of data that a SYN can carry.
+const SYN_BYTES_MAX: i32 = 64 * 1024;
+/// How much later than a connection's last segment the copy of a frame may come.
+const COPY_SECONDS_MAX: u32 = 1;

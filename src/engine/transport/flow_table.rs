@@ -1,411 +1,515 @@
 //! Which flow a segment belongs to, and which flows are forgotten first.
+//!
+//! # Port reuse
+//! A SYN whose number is not the one that a flow began with opens a second flow under the same
+//! key, and the old one stays: each segment goes to the flow whose place in the sequence it is
+//! nearest to. A forged or stale SYN so costs an empty record and takes nothing from the live
+//! connection; a real one is read from its first byte. There are at most [`FLOWS_PER_KEY_MAX`];
+//! an empty one makes room first.
+//!
+//! # Memory
+//! [`FlowTable::heap_bytes`] counts all that the table holds: pages of flows, buckets, timers,
+//! waiting bytes, and what the layer above says that it holds. Buckets are made once, in
+//! proportion to the bound, and pages are added one at a time, so that nothing is ever copied to
+//! grow. Beyond the bound flows are forgotten, by class ([`Class`]) and then by age.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use crate::engine::counters::Counters;
-use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{
-    FLOW_IDLE, FLOW_LINGER, HOLE_ACKED_WAIT, HOLE_WAIT, Limits, REORDER_BYTES_PER_DIRECTION_MAX,
+    FLOW_IDLE, FLOW_LINGER, FLOWS_FORGOTTEN_PER_TICK_MAX, FLOWS_PER_KEY_MAX, HOLLOW_MEMORY_DIVISOR,
+    Limits, REORDER_MEMORY_DIVISOR,
 };
-use crate::engine::transport::flow::{Flow, FlowKey};
-use crate::engine::transport::lru::{Lru, Slot};
-use crate::engine::transport::{
-    Chunk, Direction, FlowState, Segment, StreamContext, StreamHandler,
-};
+use crate::engine::transport::flow::Flow;
+use crate::engine::transport::flow_key::{FlowKey, KeyHasher, Side};
+use crate::engine::transport::queue::{Class, Queues};
+use crate::engine::transport::reading::Reading;
+use crate::engine::transport::slab::{Id, Slab};
+use crate::engine::transport::{FlowState, Segment, StreamHandler};
 
 /// All flows, within a bound on their memory.
 pub struct FlowTable<S> {
-    index: HashMap<FlowKey, Slot>,
-    flows: Lru<Flow<S>>,
+    hasher: KeyHasher,
+    /// The first flow of each bucket's chain. As many as a power of two.
+    buckets: Box<[Option<Id>]>,
+    flows: Slab<Flow<S>>,
+    queues: Queues,
+    /// When what waits in which direction of which flow has waited long enough.
+    timers: BTreeSet<(Timestamp, Id, Side)>,
     limits: Limits,
-    /// Bytes held for reassembly and by the layer above, over all flows.
-    buffered: usize,
+    /// Bytes that wait in all flows.
+    waiting: usize,
+    /// Bytes that the layer above holds for all flows.
+    held: usize,
 }
 
 impl<S: FlowState> FlowTable<S> {
-    /// What one flow costs in the tables. Both double when they are full, so that a flow may
-    /// take up the room of two.
-    const FLOW_BYTES: usize = 2 * (Lru::<Flow<S>>::ENTRY_BYTES + size_of::<(FlowKey, Slot)>() + 1);
-
     /// An empty table.
     pub fn new(limits: Limits) -> Self {
+        let wanted = limits.memory_bytes / BYTES_PER_BUCKET;
+        let buckets = wanted.clamp(BUCKETS_MIN, BUCKETS_MAX).next_power_of_two();
         Self {
-            index: HashMap::new(),
-            flows: Lru::default(),
+            hasher: KeyHasher::new(),
+            buckets: vec![None; buckets].into(),
+            flows: Slab::default(),
+            queues: Queues::default(),
+            timers: BTreeSet::new(),
             limits,
-            buffered: 0,
+            waiting: 0,
+            held: 0,
         }
     }
 
-    /// Flows in the table.
+    /// Flows in the table, with those that are over and still remembered.
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.flows.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.len() == 0
     }
 
-    /// Bytes held: flows, what waits in them, and the table itself.
+    /// Bytes held: flows, what waits in them, what the layer above keeps for them, and the table
+    /// itself.
     pub fn heap_bytes(&self) -> usize {
-        self.buffered + self.index.len() * Self::FLOW_BYTES
+        self.flows.heap_bytes()
+            + self.buckets.len() * size_of::<Option<Id>>()
+            + self.timers.len() * TIMER_BYTES
+            + self.waiting
+            + self.held
     }
 
-    /// Takes one segment; `handler` is given what became contiguous.
-    pub fn on_segment(
+    /// Takes one segment and counts it; `handler` is given what became contiguous. Segments that
+    /// belong to no flow and carry no bytes leave no trace.
+    pub fn on_segment<H: StreamHandler<S>>(
         &mut self,
         segment: &Segment<'_>,
-        now: Timestamp,
-        counters: &mut Counters,
-        handler: &mut impl StreamHandler<S>,
-    ) {
-        counters.segments += 1;
-        let Some(slot) = self.find_or_open(segment, now, counters, handler) else {
-            return;
-        };
-        let Some(flow) = self.flows.get_mut(slot) else {
-            return;
-        };
-        let before = flow.heap_bytes() + flow.state.heap_bytes();
-        flow.last_seen = now;
-        Reading {
-            flow,
-            now,
-            counters,
-            handler,
-        }
-        .on_segment(segment);
-        let after = flow.heap_bytes() + flow.state.heap_bytes();
-        let interest = flow.state.interest();
-        self.buffered = (self.buffered + after).saturating_sub(before);
-        self.flows.touch(slot, interest);
-        self.evict(now, counters, handler);
-    }
-
-    /// Lets capture time pass: holes are given up, silent flows are forgotten.
-    pub fn on_tick(
-        &mut self,
-        now: Timestamp,
-        counters: &mut Counters,
-        handler: &mut impl StreamHandler<S>,
-    ) {
-        let holes: Vec<Slot> = self.flows.slots_where(Flow::waits);
-        for slot in holes {
-            self.with_flow(slot, now, counters, handler, |reading| reading.on_time());
-        }
-        self.forget_silent(now, counters, handler);
-    }
-
-    /// The capture ended: holes are skipped, all flows closed.
-    pub fn finish(
-        &mut self,
-        now: Timestamp,
-        counters: &mut Counters,
-        handler: &mut impl StreamHandler<S>,
-    ) {
-        for slot in self.flows.slots_where(|_| true) {
-            self.with_flow(slot, now, counters, handler, |reading| {
-                reading.skip_all_holes();
-            });
-            self.remove(slot, now, counters, handler);
-        }
-    }
-
-    fn with_flow<H: StreamHandler<S>>(
-        &mut self,
-        slot: Slot,
         now: Timestamp,
         counters: &mut Counters,
         handler: &mut H,
-        act: impl FnOnce(&mut Reading<'_, S, H>),
     ) {
-        let Some(flow) = self.flows.get_mut(slot) else {
-            return;
-        };
-        let before = flow.heap_bytes() + flow.state.heap_bytes();
-        let mut reading = Reading {
-            flow,
+        counters.segments += 1;
+        let mut run = Run {
+            table: self,
             now,
             counters,
             handler,
         };
-        act(&mut reading);
-        let after = flow.heap_bytes() + flow.state.heap_bytes();
-        self.buffered = (self.buffered + after).saturating_sub(before);
+        run.expire_timers();
+        run.on_segment(segment);
     }
 
-    fn find_or_open(
+    /// Lets capture time pass: holes are given up, silent flows are forgotten.
+    pub fn on_tick<H: StreamHandler<S>>(
         &mut self,
-        segment: &Segment<'_>,
         now: Timestamp,
         counters: &mut Counters,
-        handler: &mut impl StreamHandler<S>,
-    ) -> Option<Slot> {
-        let key = FlowKey::of(segment);
-        if let Some(slot) = self.index.get(&key).copied() {
-            if !self
-                .flows
-                .get(slot)
-                .is_some_and(|flow| flow.is_reopened_by(segment))
-            {
-                return Some(slot);
-            }
-            self.with_flow(slot, now, counters, handler, |reading| {
-                reading.skip_all_holes();
-            });
-            self.remove(slot, now, counters, handler);
-        }
-        // Bare acknowledgements and resets of unknown connections say nothing.
-        if segment.rst || (segment.payload.is_empty() && !segment.syn) {
-            return None;
-        }
-        Some(self.open(key, segment, now, counters, handler))
-    }
-
-    fn open(
-        &mut self,
-        key: FlowKey,
-        segment: &Segment<'_>,
-        now: Timestamp,
-        counters: &mut Counters,
-        handler: &mut impl StreamHandler<S>,
-    ) -> Slot {
-        counters.flows_opened += 1;
-        counters.flows_midstream += u64::from(!segment.syn);
-        let state = handler.on_open();
-        self.buffered += state.heap_bytes();
-        let slot = self.flows.insert(Flow::begin(segment, now, state));
-        self.index.insert(key, slot);
-        slot
-    }
-
-    fn remove(
-        &mut self,
-        slot: Slot,
-        now: Timestamp,
-        counters: &mut Counters,
-        handler: &mut impl StreamHandler<S>,
+        handler: &mut H,
     ) {
-        let Some(flow) = self.flows.remove(slot) else {
+        let mut run = Run {
+            table: self,
+            now,
+            counters,
+            handler,
+        };
+        run.expire_timers();
+        run.forget_silent();
+    }
+
+    /// The capture ended: holes are skipped, all flows closed.
+    pub fn finish<H: StreamHandler<S>>(
+        &mut self,
+        now: Timestamp,
+        counters: &mut Counters,
+        handler: &mut H,
+    ) {
+        let ids = self.flows.ids();
+        let mut run = Run {
+            table: self,
+            now,
+            counters,
+            handler,
+        };
+        for id in ids {
+            run.work(id, |reading| reading.give_up_waiting());
+            run.remove(id);
+        }
+    }
+
+    fn bucket(&self, key: &FlowKey) -> usize {
+        self.hasher.hash(key) as usize & (self.buckets.len() - 1)
+    }
+
+    fn first_in(&self, bucket: usize) -> Option<Id> {
+        *self.buckets.get(bucket)?
+    }
+
+    /// The flows of one key, newest first.
+    fn with_key<'a>(
+        &'a self,
+        bucket: usize,
+        key: &'a FlowKey,
+    ) -> impl Iterator<Item = (Id, &'a Flow<S>)> {
+        let entry = |id: Id| Some((id, self.flows.get(id)?));
+        let first = self.first_in(bucket).and_then(entry);
+        std::iter::successors(first, move |(_, flow)| flow.chain.and_then(entry))
+            .filter(move |(_, flow)| flow.key == *key)
+    }
+
+    /// The flow that a segment is meant for: the only one of its key, or the nearest.
+    fn find(&self, bucket: usize, key: &FlowKey, side: Side, segment: &Segment<'_>) -> Option<Id> {
+        let mut found = self.with_key(bucket, key);
+        let (first, flow) = found.next()?;
+        if !flow.shares_key {
+            return Some(first);
+        }
+        let all = std::iter::once((first, flow)).chain(found);
+        all.min_by_key(|(_, flow)| flow.distance(side, segment))
+            .map(|(id, _)| id)
+    }
+
+    fn link(&mut self, bucket: usize, id: Id) {
+        if let Some(first) = self.buckets.get_mut(bucket) {
+            let next = first.replace(id);
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.chain = next;
+            }
+        }
+    }
+
+    fn unlink(&mut self, id: Id) {
+        let Some(flow) = self.flows.get(id) else {
             return;
         };
-        self.index.remove(&flow.key);
-        let bytes = flow.heap_bytes() + flow.state.heap_bytes();
-        self.buffered = self.buffered.saturating_sub(bytes);
-        handler.on_close(now, flow.state, counters);
-    }
-
-    /// Within the bound, or what says least goes.
-    fn evict(
-        &mut self,
-        now: Timestamp,
-        counters: &mut Counters,
-        handler: &mut impl StreamHandler<S>,
-    ) {
-        while self.heap_bytes() > self.limits.memory_bytes {
-            let Some((slot, interest)) = self.flows.least() else {
+        let (bucket, next) = (self.bucket(&flow.key), flow.chain);
+        let mut place = self.first_in(bucket);
+        if place == Some(id) {
+            if let Some(first) = self.buckets.get_mut(bucket) {
+                *first = next;
+            }
+            return;
+        }
+        while let Some(flow) = place.and_then(|id| self.flows.get_mut(id)) {
+            if flow.chain == Some(id) {
+                flow.chain = next;
                 return;
-            };
-            counters.flows_evicted += 1;
-            counters.flows_evicted_watched +=
-                u64::from(interest == crate::engine::transport::Interest::Watched);
-            self.remove(slot, now, counters, handler);
+            }
+            place = flow.chain;
         }
     }
 
-    fn forget_silent(
-        &mut self,
-        now: Timestamp,
-        counters: &mut Counters,
-        handler: &mut impl StreamHandler<S>,
-    ) {
-        let silent = self.flows.slots_where(|flow| {
-            let wait = if flow.closed { FLOW_LINGER } else { FLOW_IDLE };
-            now.since(flow.last_seen) > wait
-        });
-        for slot in silent {
-            self.remove(slot, now, counters, handler);
-        }
+    /// How many flows may be handshakes, and how many over.
+    fn hollow_max(&self) -> usize {
+        self.limits.memory_bytes / HOLLOW_MEMORY_DIVISOR / size_of::<Option<Flow<S>>>()
     }
 }
 
-/// One segment, or the passing of time, at work on one flow.
-struct Reading<'a, S, H> {
-    flow: &'a mut Flow<S>,
+/// The table at the moment at which something happens.
+struct Run<'a, S, H> {
+    table: &'a mut FlowTable<S>,
     now: Timestamp,
     counters: &'a mut Counters,
     handler: &'a mut H,
 }
 
-impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
+impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     fn on_segment(&mut self, segment: &Segment<'_>) {
-        let direction = self.flow.direction_of(segment);
-        if segment.cut {
-            self.flow.flags = self.flow.flags.with(Flags::TRUNCATED);
-        }
-        if segment.rst {
-            return self.on_reset(segment, direction);
-        }
-        if self.flow.is_early(segment, direction) {
-            return self.hold(segment, direction);
-        }
-        self.insert(segment, direction);
-        self.release_held();
-        self.note_acknowledgement(segment, direction.reversed());
-        self.limit_waiting(direction);
-        self.skip_acked_holes();
-        self.flow.closed |= self.flow.is_finished();
-    }
-
-    fn insert(&mut self, segment: &Segment<'_>, direction: Direction) {
-        let context = self.flow.context(direction, self.now);
-        let was_finished = self.flow.side(direction).is_finished();
-        let (side, state) = self.flow.side_and_state(direction);
-        if segment.payload.is_empty() && !segment.fin && !segment.syn {
-            return;
-        }
-        let (handler, counters) = (&mut *self.handler, &mut *self.counters);
-        let taken = side.insert(
-            segment.payload_seq(),
-            segment.payload,
-            segment.fin,
-            &mut |bytes| handler.on_chunk(&context, Chunk::Data(bytes), state, counters),
-        );
-        counters.duplicate_bytes += taken.duplicate as u64;
-        counters.overlap_bytes += taken.differing as u64;
-        counters.out_of_window += u64::from(taken.stray > 0);
-        if taken.differing > 0 {
-            self.flow.flags = self.flow.flags.with(Flags::OVERLAP);
-        }
-        self.tell_end(direction, was_finished);
-    }
-
-    fn hold(&mut self, segment: &Segment<'_>, direction: Direction) {
-        let (side, _) = self.flow.side_and_state(direction);
-        side.hold(segment.payload_seq(), segment.payload, segment.fin);
-        if let (None, Some(ack)) = (self.flow.held, segment.ack) {
-            self.flow.held = Some((ack, self.now));
-        }
-        self.limit_waiting(direction);
-    }
-
-    fn release_held(&mut self) {
-        if self.flow.held_is_due(self.now) {
-            self.flow.held = None;
-            let was_finished = self.flow.side(Direction::ToClient).is_finished();
-            self.deliver_waiting(Direction::ToClient);
-            self.tell_end(Direction::ToClient, was_finished);
+        let (key, side) = FlowKey::of(segment);
+        let bucket = self.table.bucket(&key);
+        let found = match segment.syn {
+            true => self.find_opened(bucket, &key, side, segment),
+            false => self.table.find(bucket, &key, side, segment),
+        };
+        // A single byte on an unknown connection is a keep-alive's, not the stream's.
+        let opens = segment.syn || segment.payload.len() > 1;
+        let found = match found {
+            None if opens && !segment.rst => self.open(bucket, key, side, segment),
+            found => found,
+        };
+        if let Some(id) = found {
+            let second = seconds(self.now);
+            self.work(id, |reading| {
+                reading.flow.links.last_seen = second;
+                reading.on_segment(segment, side);
+            });
+            self.keep_bounds();
         }
     }
 
-    fn deliver_waiting(&mut self, direction: Direction) {
-        let context = self.flow.context(direction, self.now);
-        let (side, state) = self.flow.side_and_state(direction);
-        let (handler, counters) = (&mut *self.handler, &mut *self.counters);
-        side.release(&mut |bytes| {
-            handler.on_chunk(&context, Chunk::Data(bytes), state, counters);
-        });
-    }
-
-    fn tell_end(&mut self, direction: Direction, was_finished: bool) {
-        if !was_finished && self.flow.side(direction).is_finished() {
-            self.tell(direction, Chunk::Fin);
+    /// The flow that a SYN opens, or opened before.
+    fn find_opened(
+        &mut self,
+        bucket: usize,
+        key: &FlowKey,
+        side: Side,
+        segment: &Segment<'_>,
+    ) -> Option<Id> {
+        let now = seconds(self.now);
+        let id = self
+            .table
+            .with_key(bucket, key)
+            .find(|(_, flow)| flow.is_opened_by(side, segment, now))
+            .map(|(id, _)| id)?;
+        let flow = self.table.flows.get_mut(id)?;
+        if !flow.closed {
+            flow.open(side, segment);
         }
+        Some(id)
     }
 
-    fn tell(&mut self, direction: Direction, chunk: Chunk<'_>) {
-        let context: StreamContext = self.flow.context(direction, self.now);
-        self.handler
-            .on_chunk(&context, chunk, &mut self.flow.state, self.counters);
+    fn open(
+        &mut self,
+        bucket: usize,
+        key: FlowKey,
+        side: Side,
+        segment: &Segment<'_>,
+    ) -> Option<Id> {
+        self.make_room_for_key(bucket, &key);
+        self.make_room_for_flow();
+        self.counters.flows_opened += 1;
+        self.counters.flows_midstream += u64::from(!segment.syn);
+        let mut flow = Flow::begin(key, side, segment);
+        flow.links.last_seen = seconds(self.now);
+        flow.shares_key = self.share_key(bucket, &key);
+        let table = &mut *self.table;
+        let id = table.flows.insert(flow)?;
+        table.link(bucket, id);
+        table.queues.push(&mut table.flows, id);
+        Some(id)
     }
 
-    /// A reset counts when it lies where the stream is (RFC 5961 §3.2, with the window's width
-    /// for a tap that may be behind); any other is a forgery or a leftover.
-    fn on_reset(&mut self, segment: &Segment<'_>, direction: Direction) {
-        let side = self.flow.side(direction);
-        let known = side.start_seq().is_some();
-        let distance = side.distance(segment.seq);
-        if known && !(-1..=RESET_WINDOW).contains(&distance) {
-            self.counters.out_of_window += 1;
-            return;
-        }
-        if !self.flow.closed {
-            self.flow.closed = true;
-            self.tell(direction, Chunk::Reset);
-        }
-    }
-
-    fn note_acknowledgement(&mut self, segment: &Segment<'_>, acked: Direction) {
-        let beyond = segment
-            .ack
-            .is_some_and(|ack| self.flow.acknowledges_hole(acked, ack));
-        let now = self.now;
-        let since = self.flow.acked_hole(acked);
-        if beyond && since.is_none() {
-            *since = Some(now);
-        }
-    }
-
-    /// What waits is bounded: beyond it the hole is given up.
-    fn limit_waiting(&mut self, direction: Direction) {
-        while self.flow.side(direction).heap_bytes() > REORDER_BYTES_PER_DIRECTION_MAX {
-            self.skip_hole(direction);
-        }
-    }
-
-    /// A hole that the receiver has acknowledged is a loss of the mirror's. A short wait lets
-    /// packets in that the mirror only put after their acknowledgement.
-    fn skip_acked_holes(&mut self) {
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            let now = self.now;
-            let Some(since) = *self.flow.acked_hole(direction) else {
-                continue;
-            };
-            if !self.flow.side(direction).has_hole() {
-                *self.flow.acked_hole(direction) = None;
-            } else if now.since(since) >= HOLE_ACKED_WAIT {
-                self.skip_hole(direction);
+    /// Of too many connections of one key the oldest goes, an empty one first; those that are
+    /// over go at once.
+    fn make_room_for_key(&mut self, bucket: usize, key: &FlowKey) {
+        let rank = |flow: &Flow<S>| (!flow.closed, !flow.is_embryonic(), flow.links.last_seen);
+        loop {
+            let flows = self.table.with_key(bucket, key);
+            let ranked = flows.map(|(id, flow)| (rank(flow), id));
+            let (count, least) = ranked.fold((0, None), |(count, least), next| match least {
+                Some(least) if next >= least => (count + 1, Some(least)),
+                _ => (count + 1, Some(next)),
+            });
+            match least {
+                Some(((false, ..), id)) => self.remove(id),
+                Some((_, id)) if count >= FLOWS_PER_KEY_MAX => self.evict(id),
+                _ => return,
             }
         }
     }
 
-    fn on_time(&mut self) {
-        self.release_held();
-        self.skip_acked_holes();
-        if self.now.since(self.flow.last_seen) >= HOLE_WAIT {
-            self.skip_all_holes();
+    /// Whether there are other connections of a key; they are told.
+    fn share_key(&mut self, bucket: usize, key: &FlowKey) -> bool {
+        let others: Vec<Id> = self.table.with_key(bucket, key).map(|(id, _)| id).collect();
+        for id in &others {
+            if let Some(flow) = self.table.flows.get_mut(*id) {
+                flow.shares_key = true;
+            }
         }
-        self.flow.closed |= self.flow.is_finished();
+        !others.is_empty()
     }
 
-    fn skip_all_holes(&mut self) {
-        if self.flow.held.take().is_some() {
-            self.deliver_waiting(Direction::ToClient);
-        }
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            while self.flow.side(direction).has_hole() {
-                self.skip_hole(direction);
+    /// Before the table grows, what says least goes.
+    fn make_room_for_flow(&mut self) {
+        while self.table.flows.is_full() && self.exceeds(Slab::<Flow<S>>::PAGE_BYTES) {
+            if !self.evict_least() {
+                return;
             }
         }
     }
 
-    fn skip_hole(&mut self, direction: Direction) {
-        *self.flow.acked_hole(direction) = None;
-        let was_finished = self.flow.side(direction).is_finished();
-        let Some(missing) = self.flow.side_and_state(direction).0.skip_hole() else {
+    fn exceeds(&self, further: usize) -> bool {
+        self.table.heap_bytes() + further > self.table.limits.memory_bytes
+    }
+
+    fn evict_least(&mut self) -> bool {
+        let table = &mut *self.table;
+        let least = table.queues.least(&mut table.flows);
+        least.inspect(|id| self.evict(*id)).is_some()
+    }
+
+    fn evict(&mut self, id: Id) {
+        let Some(flow) = self.table.flows.get(id) else {
             return;
         };
-        if missing > 0 {
-            self.counters.gaps += 1;
-            self.counters.gap_bytes += missing;
-            self.tell(direction, Chunk::Gap(missing));
+        // Of a connection that is over nothing is lost.
+        self.counters.flows_evicted += u64::from(!flow.closed);
+        self.counters.flows_evicted_watched += u64::from(flow.links.class == Class::Watched);
+        self.remove(id);
+    }
+
+    /// Lets `act` work on a flow, and keeps account of what that changed.
+    fn work(&mut self, id: Id, act: impl FnOnce(&mut Reading<'_, S, H>)) {
+        let Some(flow) = self.table.flows.get_mut(id) else {
+            return;
+        };
+        let before = Waiting::of(flow);
+        let mut reading = Reading {
+            flow,
+            now: self.now,
+            counters: self.counters,
+            handler: self.handler,
+            told: false,
+        };
+        act(&mut reading);
+        let told = reading.told;
+        if flow.is_finished() || flow.closed {
+            self.close(id);
         }
-        self.deliver_waiting(direction);
-        self.tell_end(direction, was_finished);
+        self.note_waiting(id, before);
+        if told {
+            self.note_state(id);
+        }
+    }
+
+    /// The connection is over: what is left only keeps late duplicates from looking new.
+    fn close(&mut self, id: Id) {
+        let table = &mut *self.table;
+        let Some(flow) = table.flows.get_mut(id) else {
+            return;
+        };
+        flow.closed = true;
+        for side in Side::BOTH {
+            flow.stream_mut(side).bytes.drop_waiting();
+        }
+        table.held -= std::mem::take(&mut flow.held) as usize;
+        if let Some(state) = flow.state.take() {
+            self.handler.on_close(self.now, state, self.counters);
+        }
+        if flow.links.class != Class::Over {
+            table.queues.reclass(&mut table.flows, id, Class::Over);
+        }
+    }
+
+    fn note_waiting(&mut self, id: Id, before: Waiting) {
+        let table = &mut *self.table;
+        let after = table.flows.get(id).map(Waiting::of).unwrap_or_default();
+        if before == after {
+            return;
+        }
+        table.waiting = table.waiting - before.bytes + after.bytes;
+        let deadlines = before.deadlines.into_iter().zip(after.deadlines);
+        for (side, (before, after)) in Side::BOTH.into_iter().zip(deadlines) {
+            if before != after {
+                before.map(|deadline| table.timers.remove(&(deadline, id, side)));
+                after.map(|deadline| table.timers.insert((deadline, id, side)));
+            }
+        }
+    }
+
+    fn note_state(&mut self, id: Id) {
+        let table = &mut *self.table;
+        let Some(flow) = table.flows.get_mut(id) else {
+            return;
+        };
+        let Some(state) = &flow.state else { return };
+        let held = u32::try_from(state.heap_bytes()).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut flow.held, held);
+        table.held = table.held - before as usize + held as usize;
+        let class = Class::from(state.interest());
+        if class != flow.links.class {
+            table.queues.reclass(&mut table.flows, id, class);
+        }
+    }
+
+    fn remove(&mut self, id: Id) {
+        let table = &mut *self.table;
+        table.queues.unlink(&mut table.flows, id);
+        table.unlink(id);
+        let Some(flow) = table.flows.remove(id) else {
+            return;
+        };
+        let waiting = Waiting::of(&flow);
+        table.waiting -= waiting.bytes;
+        table.held -= flow.held as usize;
+        for (side, deadline) in Side::BOTH.into_iter().zip(waiting.deadlines) {
+            deadline.map(|deadline| table.timers.remove(&(deadline, id, side)));
+        }
+        if let Some(state) = flow.state {
+            self.handler.on_close(self.now, state, self.counters);
+        }
+    }
+
+    /// Within all bounds: on handshakes, on waiting bytes, on everything.
+    fn keep_bounds(&mut self) {
+        let hollow_max = self.table.hollow_max();
+        for class in Class::HOLLOW {
+            while self.table.queues.len(class) > hollow_max {
+                let table = &mut *self.table;
+                let Some(id) = table.queues.oldest(&mut table.flows, class) else {
+                    break;
+                };
+                self.evict(id);
+            }
+        }
+        while self.table.waiting > self.table.limits.memory_bytes / REORDER_MEMORY_DIVISOR {
+            let Some((_, id, side)) = self.table.timers.first().copied() else {
+                break;
+            };
+            self.work(id, |reading| reading.make_room(side));
+        }
+        while self.exceeds(0) && self.evict_least() {}
+    }
+
+    fn expire_timers(&mut self) {
+        while let Some((deadline, id, side)) = self.table.timers.first().copied() {
+            if deadline > self.now {
+                return;
+            }
+            self.work(id, |reading| reading.on_deadline(side));
+        }
+    }
+
+    fn forget_silent(&mut self) {
+        let now = seconds(self.now);
+        for class in Class::ALL {
+            let wait = match class {
+                Class::Over => FLOW_LINGER,
+                _ => FLOW_IDLE,
+            };
+            for _ in 0..FLOWS_FORGOTTEN_PER_TICK_MAX {
+                let table = &mut *self.table;
+                let Some(id) = table.queues.oldest(&mut table.flows, class) else {
+                    break;
+                };
+                let seen = table.flows.get(id).map_or(now, |flow| flow.links.last_seen);
+                if u64::from(now.saturating_sub(seen)) <= wait.as_secs() {
+                    break;
+                }
+                self.remove(id);
+            }
+        }
     }
 }
 
-/// How far ahead of what the tap has read a reset is believed: the largest window (RFC 7323 §2.3).
-const RESET_WINDOW: i32 = 1 << 30;
+/// What waits in a flow, and until when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Waiting {
+    bytes: usize,
+    deadlines: [Option<Timestamp>; 2],
+}
+
+impl Waiting {
+    fn of<S>(flow: &Flow<S>) -> Self {
+        if !flow.is_waiting() {
+            return Self::default();
+        }
+        Self {
+            bytes: flow.waiting_bytes(),
+            deadlines: Side::BOTH.map(|side| flow.deadline(side)),
+        }
+    }
+}
+
+/// Whole seconds, all that the order of silent flows needs.
+fn seconds(time: Timestamp) -> u32 {
+    u32::try_from(time.as_nanos() / 1_000_000_000).unwrap_or(u32::MAX)
+}
+
+/// One bucket for each flow that fits into the memory, roughly.
+const BYTES_PER_BUCKET: usize = 256;
+const BUCKETS_MIN: usize = 64;
+const BUCKETS_MAX: usize = 1 << 24;
+/// A timer in a half-full node of its tree.
+const TIMER_BYTES: usize = 48;

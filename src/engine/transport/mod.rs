@@ -10,11 +10,15 @@ use crate::engine::frame::Timestamp;
 use crate::engine::link::Scope;
 
 mod assembler;
+mod checksum;
 mod flow;
+mod flow_key;
 mod flow_table;
-mod lru;
+mod queue;
+mod reading;
 mod segment;
 mod seq;
+mod slab;
 mod tuple;
 
 pub use flow_table::FlowTable;
@@ -31,7 +35,8 @@ pub enum Chunk<'a> {
     Gap(u64),
     /// The stream ended; all bytes up to its end were delivered.
     Fin,
-    /// The connection was reset.
+    /// The connection was reset. Told a few seconds after the reset was seen, just before the
+    /// flow is closed.
     Reset,
 }
 
@@ -72,6 +77,13 @@ pub trait FlowState {
     fn interest(&self) -> Interest;
     /// Bytes that it holds on the heap.
     fn heap_bytes(&self) -> usize;
+    /// Bytes of one direction that were delivered last and that it still holds, up to the last
+    /// delivered one. Retransmitted bytes are compared with them, so that no second copy is kept
+    /// for that. Empty when it holds none, or cannot tell.
+    fn held(&self, direction: Direction) -> &[u8] {
+        let _ = direction;
+        &[]
+    }
 }
 
 /// The layer above: it is given each flow's chunks in order.

@@ -8,6 +8,7 @@ use etherparse::TcpSlice;
 use crate::engine::link::Scope;
 use crate::engine::net::IpPacket;
 use crate::engine::transport::FiveTuple;
+use crate::engine::transport::checksum::{self, Verdict};
 use crate::engine::transport::seq::SeqNum;
 
 /// A TCP segment whose payload is borrowed from the packet.
@@ -33,6 +34,8 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
     /// Whether the snap length cut the payload.
     pub cut: bool,
+    /// Header and payload, as the checksum covers them.
+    pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Segment<'a> {
@@ -58,6 +61,7 @@ impl<'a> Segment<'a> {
             window: tcp.window_size(),
             payload: tcp.payload(),
             cut: packet.cut,
+            bytes: packet.payload,
         })
     }
 
@@ -74,6 +78,20 @@ impl<'a> Segment<'a> {
     /// Number of the first payload byte: a SYN takes one number before it.
     pub fn payload_seq(&self) -> SeqNum {
         self.seq.plus(u32::from(self.syn))
+    }
+
+    /// How many sequence numbers it takes: payload, SYN and FIN (RFC 9293 §3.3.1, SEG.LEN).
+    pub fn segment_len(&self) -> usize {
+        self.payload.len() + usize::from(self.syn) + usize::from(self.fin)
+    }
+
+    /// What its checksum says. A segment that the snap length cut cannot be verified. Reads every
+    /// byte: ask only where the answer matters.
+    pub(super) fn verify_checksum(&self) -> Verdict {
+        if self.cut {
+            return Verdict::Unfinished;
+        }
+        checksum::verify(self.tuple.src.ip(), self.tuple.dst.ip(), self.bytes)
     }
 }
 

@@ -17,3 +17,19 @@ impl SeqNum {
         self.0.wrapping_sub(earlier.0) as i32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_after_the_wrap_lies_behind_one_before_it() {
+        assert_eq!(SeqNum(4).distance_from(SeqNum(u32::MAX - 5)), 10);
+        assert_eq!(SeqNum(u32::MAX - 5).distance_from(SeqNum(4)), -10);
+    }
+
+    #[test]
+    fn adding_wraps() {
+        assert_eq!(SeqNum(u32::MAX).plus(2), SeqNum(1));
+    }
+}
