@@ -190,6 +190,15 @@ def _(test):
     test.visit(flow=flow)
 
 
+@case("tcp-checksum-decoy", "segments with a wrong TCP checksum, from a sender that has shown right ones")
+def _(test):
+    flow = Flow(test.tape).open()
+    flow.send(flow.visitor, get("/decoy"), "PA", seq=flow.visitor.seq, wrong_checksum=True)
+    time = flow.ask(get("/taken"))
+    flow.answer()
+    test.expect(flow, time, target="/taken")
+
+
 @case("tcp-checksums-all-wrong", "every TCP checksum is wrong: offload, all is read")
 def _(test):
     flow = Flow(test.tape)

@@ -135,6 +135,11 @@ def _(test):
     overlapping(test, (5, 25, b"a"), (15, 35, b"b"), "/" + "a" * 20 + "b" * 10)
 
 
+@case("tcp-overlap-waiting-head", "the newer one starts before the waiting one: the newer bytes count")
+def _(test):
+    overlapping(test, (15, 35, b"a"), (5, 25, b"b"), "/" + "b" * 20 + "a" * 10)
+
+
 @case("tcp-overlap-waiting-inside", "the newer one lies inside the waiting one: nothing changes")
 def _(test):
     overlapping(test, (5, 35, b"a"), (15, 25, b"b"), "/" + "a" * 30)
