@@ -9,6 +9,8 @@ use crate::led::LedError;
 
 /// No frame at all for so long is no home network.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A thread that looks up every second, and does not for so long, hangs.
+pub const HANGING: Duration = Duration::from_secs(10);
 /// A drop is shown for so long.
 const DROPS_SHOWN: Duration = Duration::from_secs(60);
 
@@ -17,8 +19,27 @@ const DROPS_SHOWN: Duration = Duration::from_secs(60);
 pub struct Health {
     frames: u64,
     frames_changed: Instant,
-    drops: u64,
-    drops_changed: Option<Instant>,
+    packets: Losses,
+    events: Losses,
+}
+
+/// A count that ought to stay, and when it last did not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Losses {
+    count: u64,
+    changed: Option<Instant>,
+}
+
+impl Losses {
+    /// Whether some were lost in the last minute.
+    fn are_recent(&mut self, count: u64, now: Instant) -> bool {
+        if count > self.count {
+            self.count = count;
+            self.changed = Some(now);
+        }
+        self.changed
+            .is_some_and(|at| now.duration_since(at) < DROPS_SHOWN)
+    }
 }
 
 /// What is wrong, and what is not as it should be.
@@ -45,8 +66,8 @@ impl Health {
         Self {
             frames: 0,
             frames_changed: now,
-            drops: 0,
-            drops_changed: None,
+            packets: Losses::default(),
+            events: Losses::default(),
         }
     }
 
@@ -64,7 +85,10 @@ impl Health {
         if faults.is_empty() {
             faults.extend(self.silence(tap, now));
         }
-        faults.extend(self.drops(tap, keeper, now));
+        faults.extend(self.dropped_packets(tap, now));
+        faults.extend(self.dropped_events(keeper, now));
+        faults.extend(hanging("capture", tap.looked, now));
+        faults.extend(hanging("keeper", keeper.looked, now));
         faults.extend(keeper.fault.as_deref().map(store_fault));
         faults.extend(light.map(light_fault));
         let warnings = warnings(set_up);
@@ -87,30 +111,29 @@ impl Health {
         })
     }
 
-    fn drops(&mut self, tap: &TapReport, keeper: &KeeperReport, now: Instant) -> Option<Remark> {
-        let stats = tap.stats;
-        let drops = stats.dropped_kernel
-            + stats.dropped_interface
-            + keeper.dropped.requests
-            + keeper.dropped.visits;
-        if drops > self.drops {
-            self.drops = drops;
-            self.drops_changed = Some(now);
-        }
-        let recent = self
-            .drops_changed
-            .is_some_and(|at| now.duration_since(at) < DROPS_SHOWN);
-        recent.then(|| {
+    fn dropped_packets(&mut self, tap: &TapReport, now: Instant) -> Option<Remark> {
+        let (kernel, interface) = (tap.stats.dropped_kernel, tap.stats.dropped_interface);
+        self.packets.are_recent(kernel + interface, now).then(|| {
             remark(
                 "drops",
                 &format!(
-                    "packets or events were dropped in the last minute (kernel {}, interface {}, requests {}, visits {} since the start)",
-                    stats.dropped_kernel,
-                    stats.dropped_interface,
-                    keeper.dropped.requests,
-                    keeper.dropped.visits
+                    "packets were dropped in the last minute (since the start {kernel} by the kernel, {interface} by the interface)"
                 ),
                 "enlarge capture.buffer, or narrow the filter with host.addresses",
+            )
+        })
+    }
+
+    fn dropped_events(&mut self, keeper: &KeeperReport, now: Instant) -> Option<Remark> {
+        let dropped = keeper.dropped;
+        self.events.are_recent(dropped.total(), now).then(|| {
+            remark(
+                "events_dropped",
+                &format!(
+                    "events were dropped in the last minute (since the start {} requests, {} visits, {} statuses): the disk was too slow for them",
+                    dropped.requests, dropped.visits, dropped.details
+                ),
+                "a flood of requests passes by itself; else give the data directory a faster disk",
             )
         })
     }
@@ -148,6 +171,22 @@ fn capture_fault(tap: &TapReport) -> Option<Remark> {
             "link_down",
             "the interface is down or has no cable",
             "plug the cable in, or: sudo ip link set INTERFACE up",
+        )
+    })
+}
+
+/// A thread that does not come back: a disk that takes half a minute for a write, or an error of
+/// ours.
+fn hanging(thread: &str, looked: Option<Instant>, now: Instant) -> Option<Remark> {
+    let silent = now.saturating_duration_since(looked?);
+    (silent >= HANGING).then(|| {
+        remark(
+            &format!("{thread}_hangs"),
+            &format!(
+                "the {thread} thread has done nothing for {} s",
+                silent.as_secs()
+            ),
+            "check the disk (df, dmesg); else: sudo systemctl restart canarytap",
         )
     })
 }

@@ -11,9 +11,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::alert::{Dispatcher, Latch};
 use crate::daemon::clock;
 use crate::daemon::journal::{Priority, say};
-use crate::daemon::queue::{Dropped, Queue};
+use crate::daemon::queue::{Dropped, Queue, bytes_of};
 use crate::engine::event::{Event, EventKind};
-use crate::store::{Acknowledge, Incoming, Store, StoreError, StoreOptions, Unacknowledged};
+use crate::store::{Acknowledge, Incoming, Store, StoreError, StoreOptions, StoreReader};
 
 /// Background requests are on disk after this time at the latest: fewer commits, longer life for
 /// the card.
@@ -25,16 +25,24 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Waits between tries while the store fails.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Entries held while the store fails; requests are the first to go.
-const HELD_REQUESTS_MAX: usize = 10_000;
-const HELD_MAX: usize = 100_000;
+/// Waits before the last tries of a daemon that is about to end.
+const LAST_TRIES: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(2),
+];
+/// So many bytes are worth a commit, however young they are.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Bytes held while the store fails. Requests have half of it, and are the first to go.
+const HELD_BYTES_MAX: usize = 16 << 20;
 
 /// How the keeper is, as others see it.
 #[derive(Clone, Debug, Default)]
 pub struct KeeperReport {
     /// Why the store fails; None while it does not.
     pub fault: Option<String>,
-    /// Number of the newest event on disk.
+    /// Number of the newest entry on disk.
     pub last_seq: u64,
     /// Entries that wait to be written.
     pub pending: usize,
@@ -42,10 +50,12 @@ pub struct KeeperReport {
     pub dropped: Dropped,
     /// Alerts that wait to be acknowledged.
     pub unacknowledged: u64,
-    /// Time of the newest event, and of the newest alert with its `seq`.
+    /// Time of the newest event since the start.
     pub last_event: Option<String>,
-    /// The newest alert's `seq`.
+    /// The newest alert's `seq`, since the start.
     pub last_alert: Option<u64>,
+    /// When the keeper last looked up: long ago, if the disk hangs.
+    pub looked: Option<Instant>,
 }
 
 /// The running keeper.
@@ -70,16 +80,25 @@ impl Keeper {
         canaries_changed: UnboundedSender<()>,
     ) -> Result<Self, KeeperError> {
         let store = Store::open(&directory, options).map_err(KeeperError::Store)?;
-        let report = Arc::new(Mutex::new(KeeperReport::default()));
+        let last_seq = StoreReader::open(&directory).and_then(|reader| reader.last_seq());
+        let report = Arc::new(Mutex::new(KeeperReport {
+            last_seq: last_seq.map_err(KeeperError::Store)?,
+            looked: Some(Instant::now()),
+            ..KeeperReport::default()
+        }));
         let mut worker = Worker {
             store,
             latch: latch.clone(),
             dispatcher: Dispatcher::new(latch),
             report: Arc::clone(&report),
             pending: Vec::new(),
+            bytes: 0,
+            unsettled: 0,
             told: 0,
             due: None,
             retry: None,
+            unwritable: None,
+            unreadable: None,
             looked: Instant::now(),
             dropped: Dropped::default(),
             canaries_changed,
@@ -140,12 +159,19 @@ struct Worker {
     report: Arc<Mutex<KeeperReport>>,
     /// Not on disk yet, in order.
     pending: Vec<Incoming>,
+    /// How many bytes they hold.
+    bytes: usize,
+    /// How many of them are worth a commit: all but those that settle something.
+    unsettled: usize,
     /// How many of them the light was told of, because the disk failed.
     told: usize,
     /// When they must be on disk.
     due: Option<Instant>,
     /// While the store fails: when to try again, and how long to wait after that.
     retry: Option<(Instant, Duration)>,
+    /// Why the store could not be written or read when that was last tried.
+    unwritable: Option<String>,
+    unreadable: Option<String>,
     looked: Instant,
     dropped: Dropped,
     canaries_changed: UnboundedSender<()>,
@@ -156,15 +182,16 @@ impl Worker {
         loop {
             let taken = queue.take(self.wait());
             self.take_in(taken.entries);
-            self.write_if_due(taken.closed);
+            self.write_if_due();
             if taken.acknowledge {
                 self.acknowledge();
             }
+            if taken.closed {
+                self.write_the_last();
+                return self.tell(taken.dropped);
+            }
             self.look();
             self.tell(taken.dropped);
-            if taken.closed {
-                return;
-            }
         }
     }
 
@@ -181,27 +208,40 @@ impl Worker {
         for entry in entries {
             let due = now + wait_of(&entry);
             self.due = Some(self.due.map_or(due, |known| known.min(due)));
+            self.bytes += bytes_of(&entry);
+            self.unsettled += usize::from(!is_settled(&entry));
             self.pending.push(entry);
         }
-        if self
-            .pending
-            .iter()
-            .all(|entry| matches!(entry, Incoming::Settled(_)))
-        {
+        if self.bytes > BATCH_BYTES_MAX {
+            self.due = Some(now);
+        } else if self.unsettled == 0 {
             self.due = None; // nothing of it is worth a commit of its own
         }
     }
 
-    fn write_if_due(&mut self, closing: bool) {
+    fn write_if_due(&mut self) {
         let now = Instant::now();
-        let due = self.due.is_some_and(|due| due <= now);
-        let waits = self.retry.is_some_and(|(at, _)| at > now);
-        if self.pending.is_empty() || !(closing || due) {
+        if self.pending.is_empty() || self.due.is_none_or(|due| due > now) {
             return;
         }
-        if waits && !closing {
-            return self.tell_light(None);
+        if self.retry.is_some_and(|(at, _)| at > now) {
+            return self.hold();
         }
+        self.write();
+    }
+
+    /// Nothing comes any more: what cannot be written now is lost.
+    fn write_the_last(&mut self) {
+        for wait in LAST_TRIES {
+            if self.unsettled == 0 {
+                return;
+            }
+            thread::sleep(wait);
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
         match self.store.commit(&self.pending) {
             Ok(committed) => self.written(&committed.events),
             Err(error) => self.failed(&error),
@@ -225,9 +265,11 @@ impl Worker {
             }
         }
         self.pending.clear();
+        self.bytes = 0;
+        self.unsettled = 0;
         self.told = 0;
         self.due = None;
-        lock(&self.report).fault = None;
+        self.unwritable = None;
         if self.latch.has_unstored() {
             self.latch.forget_unstored();
             self.follow();
@@ -255,32 +297,43 @@ impl Worker {
             say(Priority::Error, &format!("the store fails: {error}"));
         }
         self.retry = Some((Instant::now() + wait, wait));
-        lock(&self.report).fault = Some(error.to_string());
-        self.tell_light(None);
-        self.shed();
+        self.unwritable = Some(error.to_string());
+        self.hold();
     }
 
-    /// Tells the light of alerts that are on no disk.
-    fn tell_light(&mut self, seq: Option<u64>) {
+    /// Until the store works again: alerts light up all the same, and what waits stays bounded.
+    fn hold(&mut self) {
         let new = self.pending.get(self.told..).unwrap_or_default();
         for event in events(new) {
-            self.dispatcher.dispatch(event, seq);
+            self.dispatcher.dispatch(event, None);
         }
+        self.shed();
         self.told = self.pending.len();
     }
 
     /// Holds no more than the bound: requests go first, then the newest visits.
     fn shed(&mut self) {
-        if self.pending.len() > HELD_REQUESTS_MAX {
-            let before = self.pending.len();
-            self.pending.retain(|entry| !is_request(entry));
-            self.dropped.requests += (before - self.pending.len()) as u64;
+        if self.bytes > HELD_BYTES_MAX / 2 {
+            let (lost, kept): (Vec<_>, _) = self.pending.drain(..).partition(is_request);
+            self.pending = kept;
+            self.lose(&lost);
         }
-        if self.pending.len() > HELD_MAX {
-            let lost = self.pending.split_off(HELD_MAX);
-            self.dropped.visits += events(&lost).count() as u64;
+        if self.bytes > HELD_BYTES_MAX {
+            let mut room = HELD_BYTES_MAX;
+            let fits = self.pending.iter().take_while(|entry| {
+                let rest = room.checked_sub(bytes_of(entry));
+                room = rest.unwrap_or(0);
+                rest.is_some()
+            });
+            let lost = self.pending.split_off(fits.count());
+            self.lose(&lost);
         }
-        self.told = self.told.min(self.pending.len());
+    }
+
+    fn lose(&mut self, lost: &[Incoming]) {
+        self.dropped.count_all(lost);
+        self.bytes = self.pending.iter().map(bytes_of).sum();
+        self.unsettled = self.pending.iter().filter(|one| !is_settled(one)).count();
     }
 
     fn acknowledge(&mut self) {
@@ -294,14 +347,13 @@ impl Worker {
     /// Shows what waits, by the store.
     fn follow(&mut self) {
         match self.store.unacknowledged() {
-            Ok(waiting) => self.show(waiting.as_ref()),
-            Err(error) => lock(&self.report).fault = Some(error.to_string()),
+            Ok(waiting) => {
+                self.unreadable = None;
+                self.latch.follow(waiting.as_ref());
+                lock(&self.report).unacknowledged = waiting.map_or(0, |waiting| waiting.count);
+            }
+            Err(error) => self.unreadable = Some(error.to_string()),
         }
-    }
-
-    fn show(&self, waiting: Option<&Unacknowledged>) {
-        self.latch.follow(waiting);
-        lock(&self.report).unacknowledged = waiting.map_or(0, |waiting| waiting.count);
     }
 
     /// Once a second: did somebody else write, an acknowledgement or a canary?
@@ -316,18 +368,19 @@ impl Worker {
                 // Nobody listens any more only while the daemon ends.
                 let _ending = self.canaries_changed.send(());
             }
+            Ok(false) if self.unreadable.is_some() => self.follow(),
             Ok(false) => {}
-            Err(error) => lock(&self.report).fault = Some(error.to_string()),
+            Err(error) => self.unreadable = Some(error.to_string()),
         }
     }
 
     fn tell(&self, dropped: Dropped) {
+        let fault = self.unwritable.as_ref().or(self.unreadable.as_ref());
         let mut report = lock(&self.report);
-        report.pending = self.pending.len();
-        report.dropped = Dropped {
-            requests: dropped.requests + self.dropped.requests,
-            visits: dropped.visits + self.dropped.visits,
-        };
+        report.fault = fault.cloned();
+        report.pending = self.unsettled;
+        report.dropped = dropped.plus(self.dropped);
+        report.looked = Some(Instant::now());
     }
 }
 
@@ -345,6 +398,11 @@ fn is_request(entry: &Incoming) -> bool {
     matches!(entry, Incoming::Event(event) if event.kind == EventKind::Request)
 }
 
+/// Whether it only says that nothing more will be said.
+fn is_settled(entry: &Incoming) -> bool {
+    matches!(entry, Incoming::Settled(_))
+}
+
 fn events(entries: &[Incoming]) -> impl Iterator<Item = &Event> {
     entries.iter().filter_map(|entry| match entry {
         Incoming::Event(event) => Some(event),
@@ -357,4 +415,4 @@ fn events_before(entries: &[Incoming], end: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

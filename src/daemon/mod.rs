@@ -61,6 +61,8 @@ pub enum DaemonError {
     Store(StoreError),
     /// A light or the button cannot be had.
     Led(LedError),
+    /// The daemon ended, and so many entries are on no disk.
+    Unwritten(usize, String),
     /// The system gives no thread, timer or signal.
     System(io::Error),
 }
@@ -81,6 +83,12 @@ impl fmt::Display for DaemonError {
             Self::Capture(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Led(error) => error.fmt(f),
+            Self::Unwritten(count, fault) => {
+                write!(
+                    f,
+                    "{count} entries could not be written and are lost: {fault}"
+                )
+            }
             Self::System(error) => write!(f, "the system refused: {error}"),
         }
     }
@@ -340,6 +348,8 @@ impl Daemon {
                 pending: keeper.pending,
                 dropped_requests: keeper.dropped.requests,
                 dropped_visits: keeper.dropped.visits,
+                dropped_details: keeper.dropped.details,
+                fault: keeper.fault.clone(),
             },
             lights: LightsStatus {
                 driver: self.lights.driver.to_owned(),
@@ -451,13 +461,11 @@ impl Daemon {
                 &format!("cannot remove the status file: {error}"),
             );
         }
-        if let Some(fault) = report.fault {
-            say(
-                Priority::Error,
-                &format!("{} entries could not be written: {fault}", report.pending),
-            );
+        stopped.and(kept).map_err(DaemonError::System)?;
+        match report.fault {
+            Some(fault) if report.pending > 0 => Err(DaemonError::Unwritten(report.pending, fault)),
+            _ => Ok(()),
         }
-        stopped.and(kept).map_err(DaemonError::System)
     }
 }
 

@@ -8,11 +8,56 @@ use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink};
 use crate::led::Activity;
 use crate::store::Incoming;
 
-/// Entries that may wait. At 1 KiB each that is 16 MiB, and a second of any flood that a small
-/// web server survives.
+/// Entries that may wait: a second of any flood that a small web server survives.
 const CAPACITY: usize = 16_384;
-/// Background requests have only so much of it: visits come through when they flood.
-const CAPACITY_FOR_REQUESTS: usize = CAPACITY / 2;
+/// Bytes that they may hold: 1 KiB each, though a visitor may make one of them very long.
+const CAPACITY_BYTES: usize = 16 << 20;
+
+/// How much of the capacity each kind of entry may fill, in quarters: when requests flood, what
+/// is said about them still comes through, and visits come through both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    Request = 2,
+    Detail = 3,
+    Visit = 4,
+}
+
+impl Worth {
+    fn of(entry: &Incoming) -> Self {
+        match entry {
+            Incoming::Event(event) if event.kind == EventKind::Request => Self::Request,
+            Incoming::Event(_) => Self::Visit,
+            Incoming::Detail(_) | Incoming::Settled(_) => Self::Detail,
+        }
+    }
+
+    fn share_of(self, capacity: usize) -> usize {
+        capacity / 4 * self as usize
+    }
+}
+
+/// About how many bytes an entry holds.
+pub(super) fn bytes_of(entry: &Incoming) -> usize {
+    let Incoming::Event(event) = entry else {
+        return size_of::<Incoming>();
+    };
+    let texts = [
+        &event.canary,
+        &event.channel,
+        &event.label,
+        &event.method,
+        &event.host,
+        &event.target,
+        &event.user_agent,
+        &event.referer,
+        &event.forwarded_for,
+        &event.sni,
+        &event.alpn,
+        &event.ja4,
+    ];
+    let lengths = texts.into_iter().flatten().map(String::len);
+    size_of::<Incoming>() + lengths.sum::<usize>()
+}
 
 /// The queue. Locked for each event, never for each packet.
 #[derive(Debug, Default)]
@@ -24,6 +69,7 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     entries: VecDeque<Incoming>,
+    bytes: usize,
     dropped: Dropped,
     acknowledge: bool,
     closed: bool,
@@ -36,6 +82,39 @@ pub struct Dropped {
     pub requests: u64,
     /// Visits.
     pub visits: u64,
+    /// What was said later about either.
+    pub details: u64,
+}
+
+impl Dropped {
+    fn count(&mut self, entry: &Incoming) {
+        match Worth::of(entry) {
+            Worth::Request => self.requests += 1,
+            Worth::Visit => self.visits += 1,
+            // That nothing more will be said is no loss.
+            Worth::Detail => self.details += u64::from(matches!(entry, Incoming::Detail(_))),
+        }
+    }
+
+    /// Counts entries that were dropped elsewhere.
+    pub fn count_all(&mut self, entries: &[Incoming]) {
+        entries.iter().for_each(|entry| self.count(entry));
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            visits: self.visits + other.visits,
+            details: self.details + other.details,
+        }
+    }
+
+    /// All of it.
+    pub fn total(self) -> u64 {
+        self.requests + self.visits + self.details
+    }
 }
 
 /// What the keeper takes out at once.
@@ -57,22 +136,15 @@ impl Queue {
     }
 
     fn push(&self, entry: Incoming) {
+        let (worth, bytes) = (Worth::of(&entry), bytes_of(&entry));
         let mut waiting = self.lock();
-        let room = match &entry {
-            Incoming::Event(event) if event.kind == EventKind::Request => CAPACITY_FOR_REQUESTS,
-            _ => CAPACITY,
-        };
-        if waiting.entries.len() >= room {
-            match entry {
-                Incoming::Event(event) if event.kind == EventKind::Request => {
-                    waiting.dropped.requests += 1;
-                }
-                Incoming::Event(_) => waiting.dropped.visits += 1,
-                // What is said about an event is worth less than any event.
-                Incoming::Detail(_) | Incoming::Settled(_) => {}
-            }
+        let room = waiting.entries.len() < worth.share_of(CAPACITY)
+            && waiting.bytes + bytes <= worth.share_of(CAPACITY_BYTES);
+        if !room {
+            waiting.dropped.count(&entry);
             return;
         }
+        waiting.bytes += bytes;
         waiting.entries.push_back(entry);
         drop(waiting);
         self.changed.notify_one();
@@ -100,6 +172,7 @@ impl Queue {
             .changed
             .wait_timeout_while(waiting, at_most, idle)
             .unwrap_or_else(PoisonError::into_inner);
+        waiting.bytes = 0;
         Taken {
             entries: waiting.entries.drain(..).collect(),
             acknowledge: std::mem::take(&mut waiting.acknowledge),
@@ -141,6 +214,7 @@ impl EventSink for QueueSink<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::keeper::tests::event;
 
     fn settled(id: u64) -> Incoming {
         Incoming::Settled(EventId(id))
@@ -157,12 +231,47 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_drops_and_does_not_wait() {
+    fn visits_come_through_when_requests_flood() {
         let queue = Queue::default();
-        for id in 0..CAPACITY as u64 + 10 {
+        let size = CAPACITY as u64;
+        for id in 0..size {
+            queue.push(Incoming::Event(event(id, EventKind::Request, "GET")));
             queue.push(settled(id));
         }
-        assert_eq!(queue.take(Duration::ZERO).entries.len(), CAPACITY);
+        queue.push(Incoming::Event(event(size, EventKind::Visit, "HEAD")));
+        let taken = queue.take(Duration::ZERO);
+        assert_eq!(taken.entries.len(), CAPACITY / 4 * 3 + 1);
+        assert!(matches!(taken.entries.last(), Some(Incoming::Event(last)) if last.alert));
+        let requests = taken
+            .entries
+            .iter()
+            .filter(|entry| Worth::of(entry) == Worth::Request);
+        assert_eq!(taken.dropped.requests, size - requests.count() as u64);
+        assert_eq!((taken.dropped.visits, taken.dropped.details), (0, 0));
+    }
+
+    #[test]
+    fn a_full_queue_drops_visits_too_and_does_not_wait() {
+        let queue = Queue::default();
+        for id in 0..CAPACITY as u64 + 10 {
+            queue.push(Incoming::Event(event(id, EventKind::Visit, "GET")));
+        }
+        let taken = queue.take(Duration::ZERO);
+        assert_eq!((taken.entries.len(), taken.dropped.visits), (CAPACITY, 10));
+    }
+
+    #[test]
+    fn long_entries_fill_it_by_their_bytes() {
+        let queue = Queue::default();
+        for id in 0..100 {
+            queue.push(Incoming::Event(Event {
+                target: Some("/".repeat(1 << 20)),
+                ..event(id, EventKind::Request, "GET")
+            }));
+        }
+        assert_eq!(queue.take(Duration::ZERO).entries.len(), 7);
+        queue.push(settled(1));
+        assert_eq!(queue.take(Duration::ZERO).entries.len(), 1);
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub struct CaptureStatus {
 pub struct StoreStatus {
     /// Its directory.
     pub directory: PathBuf,
-    /// Newest number on disk since the start.
+    /// Newest number on disk.
     pub last_seq: u64,
     /// Entries that wait to be written.
     pub pending: usize,
@@ -95,6 +95,12 @@ pub struct StoreStatus {
     pub dropped_requests: u64,
     /// Visits dropped on the way.
     pub dropped_visits: u64,
+    /// Statuses of either, dropped on the way.
+    #[serde(default)]
+    pub dropped_details: u64,
+    /// Why it fails, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// The lights' state.

@@ -88,7 +88,8 @@ impl Desk {
     }
 }
 
-fn event(id: u64, kind: EventKind, method: &str) -> Event {
+/// An event from outside; a visit is an alert.
+pub fn event(id: u64, kind: EventKind, method: &str) -> Event {
     let visit = kind == EventKind::Visit;
     let address = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
     Event {
@@ -190,4 +191,83 @@ fn a_stop_writes_what_could_have_waited() {
     let mut desk = desk;
     desk.keeper.stop().unwrap();
     assert_eq!(desk.kept(), ["1 request Some(204)"]);
+}
+
+/// Makes the store fail, or work again: nobody can write to a table that is not there.
+fn rename(desk: &Desk, from: &str, to: &str) {
+    let path = desk.folder.path().join("data/events.db");
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let change = format!("ALTER TABLE {from} RENAME TO {to}");
+    connection.execute_batch(&change).unwrap();
+}
+
+#[test]
+fn a_store_that_fails_costs_no_light_and_gets_everything_once_it_works_again() {
+    let desk = Desk::new();
+    rename(&desk, "visits", "elsewhere");
+    desk.tell(event(1, EventKind::Visit, "HEAD"));
+    desk.tell(event(2, EventKind::Request, "GET"));
+    desk.wait_for("the light", |desk| desk.alert() == Some(AlertKind::Head));
+    desk.wait_for("the fault", |desk| desk.keeper.report().fault.is_some());
+    desk.tell(event(3, EventKind::Visit, "GET"));
+    desk.wait_for("the light", |desk| desk.alert() == Some(AlertKind::Get));
+
+    rename(&desk, "elsewhere", "visits");
+    desk.wait_for("health", |desk| {
+        let report = desk.keeper.report();
+        report.fault.is_none() && report.pending == 0
+    });
+    assert_eq!(
+        desk.kept(),
+        ["1 visit None", "2 request None", "3 visit None"]
+    );
+    assert_eq!(desk.alert(), Some(AlertKind::Get));
+    assert_eq!(desk.keeper.report().unacknowledged, 2);
+}
+
+#[test]
+fn while_the_store_fails_requests_make_room_for_visits() {
+    let desk = Desk::new();
+    rename(&desk, "visits", "elsewhere");
+    desk.tell(event(0, EventKind::Visit, "HEAD"));
+    desk.wait_for("the fault", |desk| desk.keeper.report().fault.is_some());
+    let requests = HELD_BYTES_MAX as u64 >> 18;
+    for id in 1..=requests {
+        desk.tell(Event {
+            target: Some("/".repeat(1 << 18)),
+            ..event(id, EventKind::Request, "GET")
+        });
+        desk.wait_for("the keeper", |desk| {
+            let report = desk.keeper.report();
+            report.pending as u64 + report.dropped.requests == id + 1
+        });
+    }
+    assert!(desk.keeper.report().dropped.requests > requests / 2);
+
+    rename(&desk, "elsewhere", "visits");
+    desk.wait_for("health", |desk| desk.keeper.report().fault.is_none());
+    assert_eq!(desk.kept().first().unwrap(), "1 visit None");
+    assert_eq!(desk.keeper.report().dropped.visits, 0);
+}
+
+#[test]
+fn what_no_disk_took_is_told_at_the_end() {
+    let mut desk = Desk::new();
+    rename(&desk, "visits", "elsewhere");
+    desk.tell(event(1, EventKind::Visit, "HEAD"));
+    desk.keeper.stop().unwrap();
+    let report = desk.keeper.report();
+    assert_eq!(report.pending, 1);
+    assert!(report.fault.is_some());
+}
+
+#[test]
+fn after_a_restart_the_newest_number_is_known() {
+    let desk = Desk::new();
+    desk.tell(event(1, EventKind::Request, "GET"));
+    let Desk {
+        folder, mut keeper, ..
+    } = desk;
+    keeper.stop().unwrap();
+    assert_eq!(Desk::over(folder).keeper.report().last_seq, 1);
 }
