@@ -8,7 +8,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,27 +15,31 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::alert::Latch;
-use crate::capture::CaptureError;
-use crate::config::{Config, LedConfig, Responses};
+use crate::config::{Config, Responses};
 use crate::daemon::health::{Health, SetUp, Verdict};
 use crate::daemon::journal::{Priority, say};
 use crate::daemon::keeper::{Keeper, KeeperError};
+use crate::daemon::lighting::Lighting;
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::queue::Queue;
-use crate::daemon::status::{CaptureStatus, LightsStatus, Status, StoreStatus};
+use crate::daemon::status::{CaptureStatus, Status, StoreStatus};
 use crate::daemon::tap::{Tap, TapSettings};
 use crate::engine::canary::{Matcher, Watch};
 use crate::engine::limits::Limits;
-use crate::led::{self, Activity, Armed, Button, ButtonEvent, LedError, LightState, Player};
+use crate::led::{Activity, Armed, ButtonEvent};
 use crate::store::{StoreError, StoreOptions, StoreReader};
 
+pub use error::DaemonError;
+
 pub mod clock;
+mod error;
 mod health;
 mod journal;
 mod keeper;
+mod lighting;
 mod link;
 pub mod lock;
 mod queue;
@@ -47,54 +50,6 @@ mod tap;
 const TICK: Duration = Duration::from_secs(1);
 /// The status file is written at least so often: an older one means that nobody writes it.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
-
-/// Why the daemon does not run, or did not end well.
-#[derive(Debug)]
-pub enum DaemonError {
-    /// Another one runs already.
-    Running(PathBuf),
-    /// The run directory cannot be used.
-    RunDirectory(PathBuf, io::Error),
-    /// The interface cannot be captured on.
-    Capture(CaptureError),
-    /// The store cannot be opened.
-    Store(StoreError),
-    /// A light or the button cannot be had.
-    Led(LedError),
-    /// The daemon ended, and so many entries are on no disk.
-    Unwritten(usize, String),
-    /// The system gives no thread, timer or signal.
-    System(io::Error),
-}
-
-impl fmt::Display for DaemonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Running(path) => write!(
-                f,
-                "a daemon runs already with the run directory {}; stop it first (sudo systemctl stop canarytap)",
-                path.display()
-            ),
-            Self::RunDirectory(path, error) => write!(
-                f,
-                "the run directory {} cannot be used: {error}; name another with store.run_directory",
-                path.display()
-            ),
-            Self::Capture(error) => error.fmt(f),
-            Self::Store(error) => error.fmt(f),
-            Self::Led(error) => error.fmt(f),
-            Self::Unwritten(count, fault) => {
-                write!(
-                    f,
-                    "{count} entries could not be written and are lost: {fault}"
-                )
-            }
-            Self::System(error) => write!(f, "the system refused: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for DaemonError {}
 
 /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again through `reload`.
 ///
@@ -127,61 +82,6 @@ struct Daemon {
     canaries: usize,
     canaries_changed: mpsc::UnboundedReceiver<()>,
     _lock: DaemonLock,
-}
-
-/// Lights and button, which a new configuration may replace.
-struct Lighting {
-    state: watch::Sender<LightState>,
-    activity: Activity,
-    player: Option<Player>,
-    button: Option<Button>,
-    pressed: mpsc::Receiver<ButtonEvent>,
-    driver: &'static str,
-    lost: Option<LedError>,
-}
-
-impl Lighting {
-    fn new() -> Self {
-        Self {
-            state: watch::Sender::new(LightState::default()),
-            activity: Activity::default(),
-            player: None,
-            button: None,
-            pressed: mpsc::channel(1).1,
-            driver: "none",
-            lost: None,
-        }
-    }
-
-    fn open(&mut self, config: &LedConfig) -> Result<(), DaemonError> {
-        self.player = None;
-        self.button = None;
-        let lights = led::open(config).map_err(DaemonError::Led)?;
-        for remark in lights.remarks() {
-            say(Priority::Info, remark);
-        }
-        if let Some((button, pressed)) = Button::open(config, &lights).map_err(DaemonError::Led)? {
-            self.button = Some(button);
-            self.pressed = pressed;
-        }
-        self.driver = lights.driver();
-        let player = Player::start(lights, self.state.subscribe(), self.activity.clone());
-        self.player = Some(player.map_err(DaemonError::System)?);
-        Ok(())
-    }
-
-    fn set_armed(&self, armed: Armed) {
-        self.state.send_if_modified(|state| {
-            let changes = state.armed != armed;
-            state.armed = armed;
-            changes
-        });
-    }
-
-    fn fault(&self) -> Option<LedError> {
-        let playing = self.player.as_ref().and_then(Player::fault);
-        playing.or_else(|| self.lost.clone())
-    }
 }
 
 impl Daemon {
@@ -331,7 +231,6 @@ impl Daemon {
         tap.counters.for_each(|name, value| {
             counters.insert(name.to_owned(), value);
         });
-        let light = self.lights.state.borrow();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -351,11 +250,7 @@ impl Daemon {
                 dropped_details: keeper.dropped.details,
                 fault: keeper.fault.clone(),
             },
-            lights: LightsStatus {
-                driver: self.lights.driver.to_owned(),
-                armed: armed_text(light.armed).to_owned(),
-                alert: alert_text(light.alert).to_owned(),
-            },
+            lights: self.lights.status(),
             unacknowledged: keeper.unacknowledged,
             last_event: keeper.last_event.clone(),
             last_alert: keeper.last_alert,
@@ -454,7 +349,7 @@ impl Daemon {
         let stopped = self.tap.stop();
         let kept = self.keeper.stop();
         let report = self.keeper.report();
-        self.lights.player = None;
+        self.lights.end();
         if let Err(error) = Status::remove(&self.run_directory) {
             say(
                 Priority::Warning,
@@ -527,22 +422,5 @@ fn notify_reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(time) => notify(&[NotifyState::Reloading, time]),
         Err(_) => notify(&[NotifyState::Reloading]),
-    }
-}
-
-fn armed_text(armed: Armed) -> &'static str {
-    match armed {
-        Armed::Dark => "dark",
-        Armed::Ok => "armed",
-        Armed::Fault => "fault",
-    }
-}
-
-fn alert_text(alert: Option<led::AlertKind>) -> &'static str {
-    match alert {
-        None => "dark",
-        Some(led::AlertKind::Head) => "head",
-        Some(led::AlertKind::Get) => "get",
-        Some(led::AlertKind::Other) => "other",
     }
 }
