@@ -34,9 +34,19 @@ impl Lighting {
         }
     }
 
+    /// Plays on other lights; on the old ones when those cannot be had.
+    pub(super) fn reopen(&mut self, new: &LedConfig, old: &LedConfig) -> Result<(), DaemonError> {
+        let outcome = self.open(new);
+        if outcome.is_err() {
+            if let Err(DaemonError::Led(error)) = self.open(old) {
+                self.lost = Some(error);
+            }
+        }
+        outcome
+    }
+
     pub(super) fn open(&mut self, config: &LedConfig) -> Result<(), DaemonError> {
-        self.player = None;
-        self.button = None;
+        self.end();
         let lights = led::open(config).map_err(DaemonError::Led)?;
         for remark in lights.remarks() {
             say(Priority::Info, remark);
@@ -77,6 +87,9 @@ impl Lighting {
     /// All dark, and the pins free.
     pub(super) fn end(&mut self) {
         self.player = None;
+        self.button = None;
+        self.lost = None;
+        self.driver = "none";
     }
 }
 
@@ -94,5 +107,38 @@ fn alert_text(alert: Option<AlertKind>) -> &'static str {
         Some(AlertKind::Head) => "head",
         Some(AlertKind::Get) => "get",
         Some(AlertKind::Other) => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LedDriver, LightConfig, LightRole};
+
+    #[test]
+    fn lights_that_cannot_be_had_leave_the_old_ones_on() {
+        let old = LedConfig {
+            driver: LedDriver::None,
+            lights: Vec::new(),
+            button: None,
+        };
+        // No chip has so many pins.
+        let pin = LightConfig {
+            role: LightRole::Alert,
+            pin: 250,
+            active_low: false,
+        };
+        let new = LedConfig {
+            driver: LedDriver::Gpiochip,
+            lights: vec![pin],
+            button: None,
+        };
+        let mut lighting = Lighting::new();
+        lighting.open(&old).unwrap();
+        lighting.set_armed(Armed::Ok);
+        assert!(lighting.reopen(&new, &old).is_err());
+        assert!(lighting.player.is_some());
+        assert_eq!(lighting.fault(), None);
+        assert_eq!(lighting.status().armed, "armed");
     }
 }

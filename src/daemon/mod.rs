@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -26,8 +25,8 @@ use crate::daemon::lighting::Lighting;
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::queue::Queue;
 use crate::daemon::status::{CaptureStatus, Status, StoreStatus};
-use crate::daemon::tap::{Tap, TapSettings};
-use crate::engine::canary::{Matcher, Watch};
+use crate::daemon::tap::{Tap, TapReport, TapSettings};
+use crate::engine::canary::{Home, Matcher, Watch};
 use crate::engine::limits::Limits;
 use crate::led::{Activity, Armed, ButtonEvent};
 use crate::store::{StoreError, StoreOptions, StoreReader};
@@ -42,12 +41,16 @@ mod keeper;
 mod lighting;
 mod link;
 pub mod lock;
+mod notify;
 mod queue;
 pub mod status;
 mod tap;
 
 /// How often health is judged and the status file written.
 const TICK: Duration = Duration::from_secs(1);
+/// How often this machine's own networks are read: providers change a home's prefix, and early
+/// in a boot there may be none yet.
+const HOME_LOOK: Duration = Duration::from_secs(30);
 /// The status file is written at least so often: an older one means that nobody writes it.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -61,11 +64,30 @@ pub fn run(config: Config, reload: impl Fn() -> Result<Config, String>) -> Resul
         .build()
         .map_err(DaemonError::System)?
         .block_on(async {
+            let signals = Signals::listen()?; // before there is anything to lose
             let mut daemon = Daemon::start(config)?;
-            let ended = daemon.watch(reload).await;
+            let ended = daemon.watch(signals, reload).await;
             daemon.stop()?;
             ended
         })
+}
+
+/// What the outside world asks for.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, DaemonError> {
+        let listen = |kind| signal(kind).map_err(DaemonError::System);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
 }
 
 struct Daemon {
@@ -81,6 +103,9 @@ struct Daemon {
     started: String,
     canaries: usize,
     canaries_changed: mpsc::UnboundedReceiver<()>,
+    /// The home that the engine knows, and when it was last compared with this machine's.
+    home: Home,
+    home_looked: Instant,
     _lock: DaemonLock,
 }
 
@@ -94,19 +119,9 @@ impl Daemon {
         lights.open(&config.led)?;
         let queue = Arc::new(Queue::default());
         let (changed, canaries_changed) = mpsc::unbounded_channel();
-        let keeper = Keeper::start(
-            config.store.directory.clone(),
-            options(&config),
-            Arc::clone(&queue),
-            Latch::new(lights.state.clone()),
-            changed,
-        )
-        .map_err(|error| match error {
-            KeeperError::Store(error) => DaemonError::Store(error),
-            KeeperError::Thread(error) => DaemonError::System(error),
-        })?;
+        let keeper = start_keeper(&config, &queue, &lights, changed)?;
         let watch = watch_of(&config).map_err(DaemonError::Store)?;
-        let canaries = watch.canaries.len();
+        let (canaries, home) = (watch.canaries.len(), watch.home.clone());
         let tap = start_tap(&config, watch, &queue, &lights.activity)?;
         Ok(Self {
             config,
@@ -120,6 +135,8 @@ impl Daemon {
             started: clock::now().to_string(),
             canaries,
             canaries_changed,
+            home,
+            home_looked: Instant::now(),
             _lock: lock,
         })
     }
@@ -127,21 +144,19 @@ impl Daemon {
     /// Until somebody says stop, or a thread fails.
     async fn watch(
         &mut self,
+        mut signals: Signals,
         reload: impl Fn() -> Result<Config, String>,
     ) -> Result<(), DaemonError> {
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        let mut hangup = listen(SignalKind::hangup())?;
-        let mut tick = tokio::time::interval(TICK);
+        let mut tick = tokio::time::interval_at((Instant::now() + TICK).into(), TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.look();
-        notify(&[NotifyState::Ready]);
+        notify::ready();
         say(Priority::Info, &self.greeting());
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => self.reload(&reload),
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.hangup.recv() => self.reload(&reload),
                 _ = tick.tick() => self.look(),
                 Some(()) = self.canaries_changed.recv() => self.rematch(),
                 Some(event) = self.lights.pressed.recv() => self.on_button(event),
@@ -195,8 +210,21 @@ impl Daemon {
         self.tell_changes(&verdict);
         let status = self.status(&tap, &keeper, verdict, set_up.clock_synchronised);
         self.write_status(status, now);
-        if sd_notify::watchdog_enabled().is_some() {
-            notify(&[NotifyState::Watchdog]);
+        if is_alive(&tap, now) {
+            notify::alive();
+        }
+        self.look_at_home(now);
+    }
+
+    /// Who counts as inside may change while the daemon runs.
+    fn look_at_home(&mut self, now: Instant) {
+        if now.duration_since(self.home_looked) < HOME_LOOK {
+            return;
+        }
+        self.home_looked = now;
+        if self.config.home_of_this_machine() != self.home {
+            say(Priority::Info, "this machine's networks have changed");
+            self.rematch();
         }
     }
 
@@ -222,7 +250,7 @@ impl Daemon {
 
     fn status(
         &self,
-        tap: &tap::TapReport,
+        tap: &TapReport,
         keeper: &keeper::KeeperReport,
         verdict: Verdict,
         clock_synchronised: Option<bool>,
@@ -258,7 +286,7 @@ impl Daemon {
         }
     }
 
-    fn capture_status(&self, tap: &tap::TapReport) -> CaptureStatus {
+    fn capture_status(&self, tap: &TapReport) -> CaptureStatus {
         CaptureStatus {
             interface: self.config.capture.interface.clone().unwrap_or_default(),
             link_up: tap.fault.is_none() && tap.link.is_none_or(|link| link.up),
@@ -295,6 +323,7 @@ impl Daemon {
         match watch_of(&self.config) {
             Ok(watch) => {
                 self.canaries = watch.canaries.len();
+                self.home.clone_from(&watch.home);
                 self.tap.set_matcher(Arc::new(Matcher::new(watch)));
             }
             Err(error) => say(
@@ -305,7 +334,7 @@ impl Daemon {
     }
 
     fn reload(&mut self, reload: &impl Fn() -> Result<Config, String>) {
-        notify_reloading();
+        notify::reloading();
         match reload() {
             Ok(config) => self.take_over(config),
             Err(message) => say(
@@ -313,10 +342,10 @@ impl Daemon {
                 &format!("the configuration is not valid, the old one stays:\n{message}"),
             ),
         }
-        notify(&[NotifyState::Ready]);
+        notify::ready();
     }
 
-    fn take_over(&mut self, config: Config) {
+    fn take_over(&mut self, mut config: Config) {
         if config.store != self.config.store
             || config.capture.memory_bytes != self.config.capture.memory_bytes
         {
@@ -325,14 +354,14 @@ impl Daemon {
                 "[store] and capture.memory are taken over at the next start only",
             );
         }
+        config.store.clone_from(&self.config.store);
         if config.led != self.config.led {
-            if let Err(error) = self.lights.open(&config.led) {
-                say(Priority::Error, &error.to_string());
+            if let Err(error) = self.lights.reopen(&config.led, &self.config.led) {
+                say(Priority::Error, &format!("{error}; the old lights stay"));
+                config.led.clone_from(&self.config.led);
             }
         }
-        let store = self.config.store.clone();
         self.config = config;
-        self.config.store = store;
         self.rematch();
         if let Some(settings) = TapSettings::of(&self.config) {
             self.tap.set_settings(settings);
@@ -345,7 +374,7 @@ impl Daemon {
 
     /// In flow order: no more frames, then everything on disk, then dark.
     fn stop(mut self) -> Result<(), DaemonError> {
-        notify(&[NotifyState::Stopping]);
+        notify::stopping();
         let stopped = self.tap.stop();
         let kept = self.keeper.stop();
         let report = self.keeper.report();
@@ -362,6 +391,35 @@ impl Daemon {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether frames, or silence, are really handled. A keeper that hangs is a fault, but no new
+/// start mends its disk.
+fn is_alive(tap: &TapReport, now: Instant) -> bool {
+    let looked = tap.looked.unwrap_or(now);
+    now.saturating_duration_since(looked) < health::HANGING
+}
+
+fn start_keeper(
+    config: &Config,
+    queue: &Arc<Queue>,
+    lights: &Lighting,
+    canaries_changed: mpsc::UnboundedSender<()>,
+) -> Result<Keeper, DaemonError> {
+    let options = StoreOptions {
+        requests_max_bytes: config.store.requests_max_bytes,
+    };
+    Keeper::start(
+        config.store.directory.clone(),
+        options,
+        Arc::clone(queue),
+        Latch::new(lights.state.clone()),
+        canaries_changed,
+    )
+    .map_err(|error| match error {
+        KeeperError::Store(error) => DaemonError::Store(error),
+        KeeperError::Thread(error) => DaemonError::System(error),
+    })
 }
 
 fn start_tap(
@@ -395,32 +453,4 @@ fn watch_of(config: &Config) -> Result<Watch, StoreError> {
         .filter_map(|canary| canary.to_canary().ok())
         .collect();
     Ok(config.watch(minted, config.home_of_this_machine()))
-}
-
-fn options(config: &Config) -> StoreOptions {
-    StoreOptions {
-        requests_max_bytes: config.store.requests_max_bytes,
-    }
-}
-
-fn listen(kind: SignalKind) -> Result<Signal, DaemonError> {
-    signal(kind).map_err(DaemonError::System)
-}
-
-/// Without systemd nobody listens, and that is no failure.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        say(
-            Priority::Warning,
-            &format!("cannot notify systemd: {error}"),
-        );
-    }
-}
-
-/// sd_notify(3): a reload is announced with the time at which it began.
-fn notify_reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(time) => notify(&[NotifyState::Reloading, time]),
-        Err(_) => notify(&[NotifyState::Reloading]),
-    }
 }
