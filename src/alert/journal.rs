@@ -20,9 +20,8 @@ pub struct Journal {
 impl Journal {
     /// For this process's standard error.
     pub fn of_this_process() -> Self {
-        let journal = env::var("JOURNAL_STREAM").unwrap_or_default();
         Self {
-            prioritised: is_standard_error(&journal),
+            prioritised: is_read_by_systemd(),
         }
     }
 }
@@ -34,6 +33,11 @@ impl AlertSink for Journal {
         // The light and the store have it; nobody is left to be told of a lost standard error.
         let _gone = tell(&line);
     }
+}
+
+/// Whether systemd's journal reads standard error.
+pub fn is_read_by_systemd() -> bool {
+    is_standard_error(&env::var("JOURNAL_STREAM").unwrap_or_default())
 }
 
 /// Whether `journal`, device and inode with a colon between them, is where standard error goes.

@@ -6,7 +6,7 @@
 
 use crate::engine::event::Event;
 
-pub use journal::Journal;
+pub use journal::{Journal, is_read_by_systemd};
 pub use latch::Latch;
 
 mod journal;

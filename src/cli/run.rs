@@ -10,7 +10,7 @@ pub fn run(globals: &Globals) -> CommandResult {
     let reload = || runnable(globals);
     match daemon::run(config, reload) {
         Ok(()) => Ok(Outcome::Done),
-        Err(error @ DaemonError::Running(_)) => Err(Failure::Usage(error.to_string())),
+        Err(error @ DaemonError::Running(..)) => Err(Failure::Usage(error.to_string())),
         Err(error) => Err(Failure::Bad(error.to_string())),
     }
 }

@@ -7,9 +7,8 @@ use clap::{Args, ValueEnum};
 use crate::cli::render::printable;
 use crate::cli::time;
 use crate::cli::{CommandResult, Failure, Globals, Outcome};
-use crate::daemon::HEARTBEAT;
 use crate::daemon::lock::DaemonLock;
-use crate::daemon::status::{Remark, Status};
+use crate::daemon::status::{HEARTBEAT, Remark, Status};
 use crate::engine::frame::Timestamp;
 
 /// Arguments of `status`.
@@ -44,8 +43,14 @@ pub fn run(globals: &Globals, args: &StatusArgs) -> CommandResult {
             directory.display()
         )));
     }
-    let mut status = Status::read(&directory).map_err(unusable)?;
-    note_age(&mut status);
+    let read = Status::read(&directory);
+    let mut status = read.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Failure::Bad("the daemon is starting, or about to end; ask again".into())
+        }
+        _ => unusable(error),
+    })?;
+    note_age(&mut status, time::now());
     print(&status, args.format, &mut stdout().lock())?;
     Ok(if status.healthy {
         Outcome::Done
@@ -55,10 +60,10 @@ pub fn run(globals: &Globals, args: &StatusArgs) -> CommandResult {
 }
 
 /// A file that nobody has written for a while means that the daemon hangs.
-fn note_age(status: &mut Status) {
+fn note_age(status: &mut Status, now: Timestamp) {
     let updated: Option<jiff::Timestamp> = status.updated.parse().ok();
     let written = updated.and_then(|at| u64::try_from(at.as_nanosecond()).ok());
-    let age = written.map(|at| time::now().since(Timestamp::from_nanos(at)));
+    let age = written.map(|at| now.since(Timestamp::from_nanos(at)));
     if age.is_none_or(|age| age > 3 * HEARTBEAT) {
         status.healthy = false;
         status.faults.push(Remark {
@@ -77,21 +82,35 @@ fn print(status: &Status, format: Format, out: &mut impl Write) -> io::Result<()
 }
 
 fn table(status: &Status, out: &mut impl Write) -> io::Result<()> {
+    health(status, out)?;
+    capture(status, out)?;
+    let counted = status.counters.iter().filter(|(_, value)| **value > 0);
+    for (name, value) in counted {
+        writeln!(out, "  {name:28}{value}")?;
+    }
+    store(status, out)?;
+    lights(status, out)?;
+    writeln!(
+        out,
+        "daemon    {} pid {} since {}",
+        status.version, status.pid, status.started
+    )
+}
+
+/// What is wrong goes first, with its cure.
+fn health(status: &Status, out: &mut impl Write) -> io::Result<()> {
     let health = if status.healthy { "well" } else { "FAULT" };
     writeln!(out, "health    {health}")?;
-    for fault in &status.faults {
-        writeln!(out, "fault     {}: {}", fault.name, printable(&fault.text))?;
-        writeln!(out, "  cure    {}", fault.cure)?;
+    let faults = status.faults.iter().map(|fault| ("fault", fault));
+    let warnings = status.warnings.iter().map(|warning| ("warning", warning));
+    for (word, remark) in faults.chain(warnings) {
+        writeln!(out, "{word:10}{}: {}", remark.name, printable(&remark.text))?;
+        writeln!(out, "  cure    {}", printable(&remark.cure))?;
     }
-    for warning in &status.warnings {
-        writeln!(
-            out,
-            "warning   {}: {}",
-            warning.name,
-            printable(&warning.text)
-        )?;
-        writeln!(out, "  cure    {}", warning.cure)?;
-    }
+    Ok(())
+}
+
+fn capture(status: &Status, out: &mut impl Write) -> io::Result<()> {
     let capture = &status.capture;
     let link = if capture.link_up { "up" } else { "down" };
     writeln!(
@@ -105,21 +124,29 @@ fn table(status: &Status, out: &mut impl Write) -> io::Result<()> {
         capture.flows,
         capture.heap_bytes / 1024,
         capture.canaries
-    )?;
-    let counted = status.counters.iter().filter(|(_, value)| **value > 0);
-    for (name, value) in counted {
-        writeln!(out, "  {name:28}{value}")?;
-    }
+    )
+}
+
+fn store(status: &Status, out: &mut impl Write) -> io::Result<()> {
     let store = &status.store;
     writeln!(
         out,
-        "store     {}, newest seq {}, {} waiting, dropped {} requests, {} visits",
+        "store     {}, newest seq {}, {} waiting",
         store.directory.display(),
         store.last_seq,
         store.pending,
-        store.dropped_requests,
-        store.dropped_visits
     )?;
+    if store.dropped_requests + store.dropped_visits + store.dropped_details > 0 {
+        writeln!(
+            out,
+            "dropped   {} requests, {} visits, {} statuses",
+            store.dropped_requests, store.dropped_visits, store.dropped_details
+        )?;
+    }
+    Ok(())
+}
+
+fn lights(status: &Status, out: &mut impl Write) -> io::Result<()> {
     let lights = &status.lights;
     writeln!(
         out,
@@ -130,9 +157,81 @@ fn table(status: &Status, out: &mut impl Write) -> io::Result<()> {
     if let Some(time) = &status.last_event {
         writeln!(out, "last      event at {time}")?;
     }
-    writeln!(
-        out,
-        "daemon    {} pid {} since {}",
-        status.version, status.pid, status.started
-    )
+    if let Some(seq) = status.last_alert {
+        writeln!(out, "last      alert {seq}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(status: &Status) -> Vec<String> {
+        let mut out = Vec::new();
+        print(status, Format::Table, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn well() -> Status {
+        Status {
+            healthy: true,
+            updated: "2013-04-30T17:28:32.000000Z".into(),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_stands_first_with_its_cure() {
+        let status = Status {
+            healthy: false,
+            faults: vec![Remark {
+                name: "store_failing".into(),
+                text: "the disk is full\u{1b}[2J".into(),
+                cure: "make room".into(),
+            }],
+            warnings: vec![Remark {
+                name: "clock_unsynced".into(),
+                ..Remark::default()
+            }],
+            ..Status::default()
+        };
+        let lines = shown(&status);
+        assert_eq!(lines[0], "health    FAULT");
+        assert!(lines[1].starts_with("fault     store_failing: the disk is full"));
+        assert!(!lines[1].contains('\u{1b}'));
+        assert_eq!(lines[2], "  cure    make room");
+        assert_eq!(lines[3], "warning   clock_unsynced: ");
+    }
+
+    #[test]
+    fn counters_that_are_zero_are_left_out() {
+        let mut status = well();
+        status.counters.insert("frames".into(), 7);
+        status.counters.insert("gaps".into(), 0);
+        let lines = shown(&status).join("\n");
+        assert!(lines.contains("  frames                      7"));
+        assert!(!lines.contains("gaps"));
+        assert!(!lines.contains("dropped   "));
+    }
+
+    #[test]
+    fn a_status_that_nobody_wrote_for_a_while_is_a_fault() {
+        let written = Timestamp::from_secs_nanos(1_367_342_912, 0);
+        let mut status = well();
+        note_age(&mut status, written.plus(2 * HEARTBEAT));
+        assert!(status.healthy);
+        note_age(&mut status, written.plus(4 * HEARTBEAT));
+        assert!(!status.healthy);
+        assert_eq!(status.faults[0].name, "daemon_stuck");
+    }
+
+    #[test]
+    fn a_status_as_one_line_reads_back_as_it_was() {
+        let mut out = Vec::new();
+        print(&well(), Format::Jsonl, &mut out).unwrap();
+        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(serde_json::from_slice::<Status>(&out).unwrap(), well());
+    }
 }

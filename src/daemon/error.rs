@@ -11,8 +11,8 @@ use crate::store::StoreError;
 /// Why the daemon does not run, or did not end well.
 #[derive(Debug)]
 pub enum DaemonError {
-    /// Another one runs already.
-    Running(PathBuf),
+    /// Another one runs already with this run directory, as this process.
+    Running(PathBuf, Option<u32>),
     /// The run directory cannot be used.
     RunDirectory(PathBuf, io::Error),
     /// The interface cannot be captured on.
@@ -30,9 +30,10 @@ pub enum DaemonError {
 impl fmt::Display for DaemonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Running(path) => write!(
+            Self::Running(path, process) => write!(
                 f,
-                "a daemon runs already with the run directory {}; stop it first (sudo systemctl stop canarytap)",
+                "a daemon (process {}) runs already with the run directory {}; stop it first (sudo systemctl stop canarytap)",
+                process.map_or_else(|| "?".to_owned(), |process| process.to_string()),
                 path.display()
             ),
             Self::RunDirectory(path, error) => write!(

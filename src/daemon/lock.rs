@@ -1,14 +1,20 @@
 //! One daemon for each run directory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 /// Name of the file in the run directory.
 const FILE: &str = "daemon.lock";
+/// Who only asks whether it is held holds it for a moment: so often it is tried again, after so
+/// long.
+const TRIES: u32 = 20;
+const WAIT: Duration = Duration::from_millis(10);
 
 /// Held as long as the daemon runs; the kernel lets go of it however the daemon ends.
 #[derive(Debug)]
@@ -26,14 +32,28 @@ impl DaemonLock {
             fs::create_dir_all(run_directory)?;
             fs::set_permissions(run_directory, fs::Permissions::from_mode(0o2770))?;
         }
-        let file = OpenOptions::new()
+        let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .read(true)
             .mode(0o660)
             .open(run_directory.join(FILE))?;
-        Ok(try_lock(&file)?.then_some(Self { _file: file }))
+        for _ in 0..TRIES {
+            if try_lock(&file)? {
+                file.set_len(0)?;
+                writeln!(file, "{}", std::process::id())?;
+                return Ok(Some(Self { _file: file }));
+            }
+            thread::sleep(WAIT);
+        }
+        Ok(None)
+    }
+
+    /// The process that holds the lock, as far as it said.
+    pub fn holder(run_directory: &Path) -> Option<u32> {
+        let text = fs::read_to_string(run_directory.join(FILE)).ok()?;
+        text.trim().parse().ok()
     }
 
     /// Whether a daemon holds the lock.
@@ -70,7 +90,22 @@ mod tests {
         assert!(first.is_some());
         assert!(DaemonLock::take(&run).unwrap().is_none());
         assert!(DaemonLock::is_held(&run).unwrap());
+        assert_eq!(DaemonLock::holder(&run), Some(std::process::id()));
         drop(first);
         assert!(DaemonLock::take(&run).unwrap().is_some());
+    }
+    #[test]
+    fn who_only_asks_keeps_no_daemon_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().to_owned();
+        drop(DaemonLock::take(&run).unwrap());
+        let asked = File::open(run.join(FILE)).unwrap();
+        assert!(try_lock(&asked).unwrap());
+        let asking = thread::spawn(move || {
+            thread::sleep(WAIT);
+            drop(asked);
+        });
+        assert!(DaemonLock::take(&run).unwrap().is_some());
+        asking.join().unwrap();
     }
 }

@@ -7,9 +7,7 @@
 //! this thread:    signals, button, once a second health and the status file
 //! ```
 
-use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +21,9 @@ use crate::daemon::journal::{Priority, say};
 use crate::daemon::keeper::{Keeper, KeeperError};
 use crate::daemon::lighting::Lighting;
 use crate::daemon::lock::DaemonLock;
+use crate::daemon::present::Present;
 use crate::daemon::queue::Queue;
-use crate::daemon::status::{CaptureStatus, Status, StoreStatus};
+use crate::daemon::status::{Remark, Status, StatusFile};
 use crate::daemon::tap::{Tap, TapReport, TapSettings};
 use crate::engine::canary::{Home, Matcher, Watch};
 use crate::engine::limits::Limits;
@@ -42,6 +41,7 @@ mod lighting;
 mod link;
 pub mod lock;
 mod notify;
+mod present;
 mod queue;
 pub mod status;
 mod tap;
@@ -51,8 +51,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often this machine's own networks are read: providers change a home's prefix, and early
 /// in a boot there may be none yet.
 const HOME_LOOK: Duration = Duration::from_secs(30);
-/// The status file is written at least so often: an older one means that nobody writes it.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again through `reload`.
 ///
@@ -92,14 +90,16 @@ impl Signals {
 
 struct Daemon {
     config: Config,
-    run_directory: PathBuf,
     queue: Arc<Queue>,
     tap: Tap,
     keeper: Keeper,
     lights: Lighting,
     health: Health,
-    /// When the status file was last written, and what stood in it.
-    written: Option<(Instant, Status)>,
+    /// Faults that were told of.
+    told: Vec<Remark>,
+    status: StatusFile,
+    /// Whether it could not be written, and that was told.
+    status_failed: bool,
     started: String,
     canaries: usize,
     canaries_changed: mpsc::UnboundedReceiver<()>,
@@ -114,7 +114,10 @@ impl Daemon {
         let run_directory = config.run_directory();
         let lock = DaemonLock::take(&run_directory)
             .map_err(|error| DaemonError::RunDirectory(run_directory.clone(), error))?
-            .ok_or_else(|| DaemonError::Running(run_directory.clone()))?;
+            .ok_or_else(|| {
+                let holder = DaemonLock::holder(&run_directory);
+                DaemonError::Running(run_directory.clone(), holder)
+            })?;
         let mut lights = Lighting::new();
         lights.open(&config.led)?;
         let queue = Arc::new(Queue::default());
@@ -125,13 +128,14 @@ impl Daemon {
         let tap = start_tap(&config, watch, &queue, &lights.activity)?;
         Ok(Self {
             config,
-            run_directory,
             queue,
             tap,
             keeper,
             lights,
             health: Health::new(Instant::now()),
-            written: None,
+            told: Vec::new(),
+            status: StatusFile::new(run_directory),
+            status_failed: false,
             started: clock::now().to_string(),
             canaries,
             canaries_changed,
@@ -208,8 +212,16 @@ impl Daemon {
             Armed::Fault
         });
         self.tell_changes(&verdict);
-        let status = self.status(&tap, &keeper, verdict, set_up.clock_synchronised);
-        self.write_status(status, now);
+        let present = Present {
+            config: &self.config,
+            started: &self.started,
+            canaries: self.canaries,
+            tap: &tap,
+            keeper: &keeper,
+            lights: self.lights.status(),
+            clock_synchronised: set_up.clock_synchronised,
+        };
+        self.show(present.status(verdict), now);
         if is_alive(&tap, now) {
             notify::alive();
         }
@@ -229,93 +241,30 @@ impl Daemon {
     }
 
     /// Each fault is said once when it comes, and once when it goes.
-    fn tell_changes(&self, verdict: &Verdict) {
-        let before = self
-            .written
-            .as_ref()
-            .map(|(_, status)| status.faults.as_slice());
-        let before = before.unwrap_or_default();
-        let has = |list: &[status::Remark], name: &str| list.iter().any(|one| one.name == name);
+    fn tell_changes(&mut self, verdict: &Verdict) {
+        let has = |list: &[Remark], name: &str| list.iter().any(|one| one.name == name);
         for fault in &verdict.faults {
-            if !has(before, &fault.name) {
+            if !has(&self.told, &fault.name) {
                 say(Priority::Error, &format!("{}; {}", fault.text, fault.cure));
             }
         }
-        for fault in before {
+        for fault in &self.told {
             if !has(&verdict.faults, &fault.name) {
                 say(Priority::Info, &format!("over: {}", fault.text));
             }
         }
+        self.told.clone_from(&verdict.faults);
     }
 
-    fn status(
-        &self,
-        tap: &TapReport,
-        keeper: &keeper::KeeperReport,
-        verdict: Verdict,
-        clock_synchronised: Option<bool>,
-    ) -> Status {
-        let mut counters = BTreeMap::new();
-        tap.counters.for_each(|name, value| {
-            counters.insert(name.to_owned(), value);
-        });
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            started: self.started.clone(),
-            updated: String::new(), // stamped when it is written
-            healthy: verdict.faults.is_empty(),
-            faults: verdict.faults,
-            warnings: verdict.warnings,
-            capture: self.capture_status(tap),
-            counters,
-            store: StoreStatus {
-                directory: self.config.store.directory.clone(),
-                last_seq: keeper.last_seq,
-                pending: keeper.pending,
-                dropped_requests: keeper.dropped.requests,
-                dropped_visits: keeper.dropped.visits,
-                dropped_details: keeper.dropped.details,
-                fault: keeper.fault.clone(),
-            },
-            lights: self.lights.status(),
-            unacknowledged: keeper.unacknowledged,
-            last_event: keeper.last_event.clone(),
-            last_alert: keeper.last_alert,
-            clock_synchronised,
-        }
-    }
-
-    fn capture_status(&self, tap: &TapReport) -> CaptureStatus {
-        CaptureStatus {
-            interface: self.config.capture.interface.clone().unwrap_or_default(),
-            link_up: tap.fault.is_none() && tap.link.is_none_or(|link| link.up),
-            received: tap.stats.received,
-            dropped_kernel: tap.stats.dropped_kernel,
-            dropped_interface: tap.stats.dropped_interface,
-            frames_on_interface: tap.link.map_or(0, |link| link.received),
-            flows: tap.flows,
-            heap_bytes: tap.heap_bytes,
-            canaries: self.canaries,
-        }
-    }
-
-    /// Written when something changed, and as a sign of life.
-    fn write_status(&mut self, mut status: Status, now: Instant) {
-        if let Some((at, before)) = &self.written {
-            status.updated.clone_from(&before.updated);
-            if status == *before && now.duration_since(*at) < HEARTBEAT {
-                return;
-            }
-        }
-        status.updated = clock::now().to_string();
-        match status.write(&self.run_directory) {
-            Ok(()) => self.written = Some((now, status)),
-            Err(error) => say(
+    fn show(&mut self, status: Status, now: Instant) {
+        let failed = self.status.keep(status, now).err();
+        if let Some(error) = failed.as_ref().filter(|_| !self.status_failed) {
+            say(
                 Priority::Error,
                 &format!("cannot write the status file: {error}"),
-            ),
+            );
         }
+        self.status_failed = failed.is_some();
     }
 
     /// Somebody minted a canary, or acknowledged: look for what the store names now.
@@ -379,7 +328,7 @@ impl Daemon {
         let kept = self.keeper.stop();
         let report = self.keeper.report();
         self.lights.end();
-        if let Err(error) = Status::remove(&self.run_directory) {
+        if let Err(error) = self.status.remove() {
             say(
                 Priority::Warning,
                 &format!("cannot remove the status file: {error}"),

@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::clock;
+
 /// Name of the file in the run directory.
 const FILE: &str = "status.json";
+/// Under this name it is written before it takes the other's place.
+const FILE_NEW: &str = "status.json.new";
+/// It is written at least so often: an older one means that nobody writes it.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// The daemon's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,31 +122,104 @@ pub struct LightsStatus {
 }
 
 impl Status {
-    /// Writes it into the run directory, whole or not at all.
+    /// Reads what the daemon wrote last.
     ///
     /// # Errors
-    /// What the file system says.
-    pub fn write(&self, run_directory: &Path) -> io::Result<()> {
-        let text = serde_json::to_vec(self)?;
-        let new = run_directory.join("status.json.new");
-        fs::write(&new, text)?;
-        fs::rename(new, run_directory.join(FILE))
-    }
-
-    /// Reads it.
-    ///
-    /// # Errors
-    /// When there is none, or none that can be read.
+    /// When there is nothing, or nothing that can be read.
     pub fn read(run_directory: &Path) -> io::Result<Self> {
         let text = fs::read(run_directory.join(FILE))?;
         Ok(serde_json::from_slice(&text)?)
+    }
+
+    fn write(&self, run_directory: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        let new = run_directory.join(FILE_NEW);
+        fs::write(&new, text)?;
+        fs::rename(new, run_directory.join(FILE))
+    }
+}
+
+/// The file, as the daemon keeps it.
+#[derive(Debug)]
+pub struct StatusFile {
+    run_directory: PathBuf,
+    /// When it was last written, and what.
+    written: Option<(Instant, Status)>,
+}
+
+impl StatusFile {
+    /// Nothing is written yet.
+    pub fn new(run_directory: PathBuf) -> Self {
+        Self {
+            run_directory,
+            written: None,
+        }
+    }
+
+    /// Writes, whole or not at all: when something changed, and as a sign of life.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn keep(&mut self, mut status: Status, now: Instant) -> io::Result<()> {
+        if let Some((at, before)) = &self.written {
+            status.updated.clone_from(&before.updated);
+            if status == *before && now.duration_since(*at) < HEARTBEAT {
+                return Ok(());
+            }
+        }
+        status.updated = clock::now().to_string();
+        status.write(&self.run_directory)?;
+        self.written = Some((now, status));
+        Ok(())
     }
 
     /// Takes it away: nobody runs any more.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn remove(run_directory: &Path) -> io::Result<()> {
-        fs::remove_file(run_directory.join(FILE))
+    pub fn remove(self) -> io::Result<()> {
+        match self.written {
+            Some(_) => fs::remove_file(self.run_directory.join(FILE)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_written_when_something_changed_and_as_a_sign_of_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = StatusFile::new(folder.path().to_owned());
+        let start = Instant::now();
+        let mut keep = |unacknowledged, seconds| {
+            // Gone unless it is written again.
+            let _first = fs::remove_file(folder.path().join(FILE));
+            let status = Status {
+                unacknowledged,
+                ..Status::default()
+            };
+            let now = start + Duration::from_secs(seconds);
+            file.keep(status, now).unwrap();
+            Status::read(folder.path())
+                .ok()
+                .map(|status| status.unacknowledged)
+        };
+        assert_eq!(keep(1, 0), Some(1));
+        assert_eq!(keep(1, 1), None);
+        assert_eq!(keep(2, 2), Some(2));
+        assert_eq!(keep(2, 6), None);
+        assert_eq!(keep(2, 7), Some(2));
+    }
+
+    #[test]
+    fn at_the_end_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = StatusFile::new(folder.path().to_owned());
+        file.keep(Status::default(), Instant::now()).unwrap();
+        file.remove().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
