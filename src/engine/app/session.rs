@@ -19,6 +19,8 @@ pub struct Session {
     swapped: bool,
     /// Whether any byte was seen.
     begun: bool,
+    /// Whether requests may be missing, so that no answer can be given to a later one.
+    unsure: bool,
 }
 
 impl FlowState for Session {
@@ -56,7 +58,7 @@ impl Session {
     ) {
         match chunk {
             Chunk::Data(bytes) => self.on_data(context, bytes, observer),
-            Chunk::Gap(length) => self.reader(context.direction).on_gap(length),
+            Chunk::Gap(length) => self.on_gap(context.direction, length),
             Chunk::Fin if self.asks(context.direction) => {}
             Chunk::Fin | Chunk::Reset => self.give_up(observer),
         }
@@ -77,6 +79,14 @@ impl Session {
         } else {
             &mut self.responses
         }
+    }
+
+    /// A hole in a body of known length hides no request; any other may.
+    fn on_gap(&mut self, direction: Direction, length: u64) {
+        let reader = self.reader(direction);
+        reader.on_gap(length);
+        let lost = matches!(reader.place, Place::Lost { .. });
+        self.unsure |= lost && self.asks(direction);
     }
 
     fn on_data(&mut self, context: &StreamContext, bytes: &[u8], observer: &mut impl Observer) {
@@ -108,13 +118,19 @@ impl Session {
     }
 
     fn on_requests(&mut self, context: &StreamContext, bytes: &[u8], observer: &mut impl Observer) {
-        let awaited = &mut self.awaited;
+        let mut found = Vec::new();
         self.requests
-            .on_requests(context, bytes, observer, &mut |one| {
-                if awaited.len() < PIPELINED_REQUESTS_MAX {
-                    awaited.push_back(one);
-                }
-            });
+            .on_requests(context, bytes, observer, &mut |one| found.push(one));
+        for one in found {
+            if self.awaited.len() < PIPELINED_REQUESTS_MAX && !self.unsure {
+                self.awaited.push_back(one);
+                continue;
+            }
+            self.unsure = true; // an answer that nobody awaits would be taken for another's
+            if let Some(id) = one.id {
+                observer.on_unanswered(id);
+            }
+        }
     }
 
     fn on_responses(

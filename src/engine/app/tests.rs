@@ -259,6 +259,17 @@ fn bytes_missing_in_a_head_cost_that_request_and_flag_the_next() {
 }
 
 #[test]
+fn after_a_hole_among_requests_no_answer_is_given_to_the_wrong_one() {
+    let lines = play(&[
+        ">GET /1 HTTP/1.1|Host: h||",
+        ">GAP60",
+        ">GET /3 HTTP/1.1|Host: h||",
+        "<HTTP/1.1 200 OK|Content-Length: 0||HTTP/1.1 404 No|Content-Length: 0||",
+    ]);
+    assert_eq!(lines, ["GET h /1", "GET h /3 gap", "2: -", "1: 200"]);
+}
+
+#[test]
 fn from_the_middle_reading_begins_at_the_next_request_line() {
     let notes = play_with(
         Flags::MIDSTREAM,
