@@ -168,4 +168,54 @@ mod tests {
         assert!(!compiled(&web(), &other, Linktype::ETHERNET).filter(&frame(80)));
         assert!(compiled(&web(), &this, Linktype::ETHERNET).filter(&frame(80)));
     }
+
+    /// The frame's IP packet behind another link header.
+    fn behind(header: &[u8], frame: &[u8]) -> Vec<u8> {
+        [header, &frame[14..]].concat()
+    }
+
+    #[test]
+    fn on_other_link_types_the_same_packets_pass() {
+        let cooked = |protocol: [u8; 2]| [[0; 14].as_slice(), &protocol].concat();
+        let cooked2 = |protocol: [u8; 2]| [protocol.as_slice(), &[0; 18]].concat();
+        let plain = [0x08, 0x00];
+        for (link, header) in [
+            (Linktype(12), Vec::new()),
+            (Linktype(0), vec![2, 0, 0, 0]),
+            (Linktype(108), vec![0, 0, 0, 2]),
+            (Linktype(113), cooked(plain)),
+            (Linktype(276), cooked2(plain)),
+        ] {
+            let program = compiled(&web(), &[], link);
+            assert!(program.filter(&behind(&header, &frame(80))), "{link:?}");
+            assert!(!program.filter(&behind(&header, &frame(8081))), "{link:?}");
+            let mut fragment = frame(9);
+            fragment[21] = 1;
+            assert!(program.filter(&behind(&header, &fragment)), "{link:?}");
+        }
+        for (link, header) in [
+            (Linktype(113), cooked([0x81, 0])),
+            (Linktype(276), cooked2([0x81, 0])),
+        ] {
+            let tagged = [&header[..], &[0, 10, 8, 0], &frame(80)[14..]].concat();
+            assert!(compiled(&web(), &[], link).filter(&tagged), "{link:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_addresses_and_ports_is_still_a_program_that_the_kernel_takes() {
+        let ports = PortSet::Some((1..=64).collect());
+        let addresses: Vec<IpAddr> = (0..128u8)
+            .flat_map(|last| {
+                [
+                    IpAddr::from([192, 0, 2, last]),
+                    IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)]),
+                ]
+            })
+            .collect();
+        let program = compiled(&ports, &addresses, Linktype::ETHERNET);
+        // BPF_MAXINSNS of linux/bpf_common.h
+        assert!(program.get_instructions().len() <= 4096);
+        assert!(!program.filter(&frame(80)));
+    }
 }
