@@ -1,0 +1,112 @@
+"""Which request is a visit, and where its visitor stands."""
+
+from .case import case
+from .flow import Flow, get
+
+HEADER = """\
+[[host]]
+name = "www.example.org"
+
+[[host]]
+name = "*.tap.example.org"
+
+[[canary]]
+url = "https://www.example.org/x/login.html?user=tbtest&password=geheim"
+channel = "skype"
+label = "login link"
+"""
+ID = "t72xbn2rtcste"  # made from the URL
+TARGET = "/x/login.html?user=tbtest&password=geheim"
+OUTSIDE, INSIDE = "203.0.113.77", "192.168.1.20"
+
+
+def visits(test, *turns, config=HEADER):
+    """Turns of (visitor, request bytes, how it matches or None, what else is expected)."""
+    test.files["canarytap.toml"] = config
+    for number, (visitor, request, match, more) in enumerate(turns):
+        flow = Flow(test.tape, (visitor, 40001 + number)).open()
+        time = flow.ask(request)
+        flow.answer()
+        flow.close()
+        if more is None:
+            continue
+        words = request.split(b"\r\n")[0].decode().split(" ")
+        event = {"method": words[0], "target": words[1], **more}
+        if match:
+            event = {"kind": "visit", "canary": ID, "channel": "skype", "label": "login link",
+                     "match": match, "alert": True, **event}
+        test.expect(flow, time, **event)
+
+
+@case("canary-url", "the canary's URL, whatever its scheme, port, case and percent-encoding")
+def _(test):
+    spellings = (get(TARGET), get(TARGET.upper(), "WWW.EXAMPLE.ORG."), get(TARGET, "www.example.org:80"),
+                 get("/x/./y/../l%6Fgin.html?user=tbtest&p%61ssword=geheim"),
+                 get("http://www.example.org" + TARGET))
+    visits(test, *[(OUTSIDE, spelling, "url", {}) for spelling in spellings])
+
+
+@case("canary-path", "the canary's path with another query, or without one")
+def _(test):
+    visits(test, (OUTSIDE, get("/x/login.html"), "path", {}),
+           (OUTSIDE, get("/x/login.html?user=other"), "path", {}))
+
+
+@case("canary-methods", "any method on a canary is a visit")
+def _(test):
+    methods = ("HEAD", "GET", "POST", "OPTIONS", "PROPFIND", "DELETE")
+    fields = ["Content-Length: 0"]
+    visits(test, *[(OUTSIDE, get(TARGET, method=method, fields=fields), "url", {})
+                   for method in methods])
+
+
+@case("canary-near-misses", "what only looks like the canary is a request, or nothing")
+def _(test):
+    visits(test, (OUTSIDE, get("/x/login.htm"), None, {}),
+           (OUTSIDE, get("/y" + TARGET), None, {}),
+           (OUTSIDE, get("/x/login.html/"), None, {}),
+           (OUTSIDE, get(TARGET, "other.example.net"), None, None),
+           (OUTSIDE, get(TARGET, "example.org"), None, None),
+           (OUTSIDE, get("/a", method="POST", fields=["Content-Length: 0"]), None, None))
+
+
+@case("canary-subdomains", "a host with a star watches every name below it, and not the name itself")
+def _(test):
+    visits(test, (OUTSIDE, get("/a", "k7.tap.example.org"), None, {"host": "k7.tap.example.org"}),
+           (OUTSIDE, get("/b", "a.b.tap.example.org"), None, {"host": "a.b.tap.example.org"}),
+           (OUTSIDE, get("/c", "tap.example.org"), None, None),
+           (OUTSIDE, get("/d", "nottap.example.org"), None, None))
+
+
+@case("origin-inside", "visits from home are written down, and are no alerts")
+def _(test):
+    config = HEADER + '\n[home]\nnetworks = ["auto", "198.51.100.0/24"]\npublic = ["203.0.113.5"]\n'
+    calm = {"alert": False, "origin": "inside"}
+    visits(test, *[(visitor, get(TARGET), "url", calm) for visitor in
+                   (INSIDE, "10.1.2.3", "198.51.100.7", "203.0.113.5")],
+           (OUTSIDE, get(TARGET), "url", {}), config=config)
+
+
+@case("origin-trusted-proxy", "a proxy of the home names the visitor; the last address that is not its own counts")
+def _(test):
+    config = HEADER + ('\n[[home.proxy]]\nnetworks = ["192.168.1.5/32"]\n'
+                       'header = "x-forwarded-for"\n')
+    proxy = "192.168.1.5"
+    visits(test,
+           (proxy, get(TARGET, fields=["X-Forwarded-For: 203.0.113.9"]), "url",
+            {"origin": "outside", "client": "203.0.113.9", "forwarded_for": "203.0.113.9"}),
+           (proxy, get(TARGET, fields=["X-Forwarded-For: 192.168.1.20"]), "url",
+            {"alert": False, "origin": "inside", "client": INSIDE, "forwarded_for": INSIDE}),
+           config=config)
+
+
+@case("origin-claimed", "a visitor outside who claims an address inside is not believed")
+def _(test):
+    visits(test, (OUTSIDE, get(TARGET, fields=["X-Forwarded-For: 192.168.1.20"]), "url",
+                  {"origin": "outside", "forwarded_for": INSIDE}))
+
+
+@case("origin-unknown", "a private address that forwards for somebody, and is no trusted proxy")
+def _(test):
+    visits(test, (INSIDE, get(TARGET, fields=["X-Forwarded-For: 203.0.113.9"]), "url",
+                  {"origin": "unknown", "forwarded_for": "203.0.113.9"}))
