@@ -23,8 +23,16 @@ pub const HEAD_FIELDS_MAX: usize = 512;
 /// Bytes of a field's value (User-Agent, Referer) that an event keeps: more than any honest
 /// client sends, little enough for a small card.
 pub const FIELD_BYTES_MAX: usize = 4096;
+/// Bytes of a field that says where a body ends, its folds included: real ones have under 100.
+pub const FRAMING_FIELD_BYTES_MAX: usize = 1024;
 /// Requests of one connection that wait for their response (pipelining).
 pub const PIPELINED_REQUESTS_MAX: usize = 256;
+/// Responses of one connection that came before their request (a mirror that mixes up the
+/// directions does so by a few packets).
+pub const EARLY_RESPONSES_MAX: usize = 8;
+/// First bytes of a stream that are held to tell which protocol it speaks. The longest thing
+/// that must fit is a PROXY protocol header, version 1: 107 bytes.
+pub const PROBE_BYTES_MAX: usize = 128;
 
 /// Bytes of a host name in a request: DNS has 253 and a dot at the end (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;

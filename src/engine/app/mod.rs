@@ -11,6 +11,9 @@ use crate::engine::transport::StreamContext;
 pub use session::Session;
 
 mod http1;
+mod opening;
+mod probe;
+mod proxy;
 mod session;
 
 /// A header field: name as on the wire, value with folds undone and outer white space removed.

@@ -1,45 +1,67 @@
-//! What is kept for each flow: which side asks, what was asked and not answered yet.
-
-use std::collections::VecDeque;
+//! What is kept for each flow: first the question which protocol it speaks, then that protocol.
 
 use crate::engine::app::Observer;
-use crate::engine::app::http1::{Awaited, Place, Reader, begins_like_request};
+use crate::engine::app::http1::{Found, Http1, Hunt, Outcome, Sought};
+use crate::engine::app::opening::{Opening, Verdict};
+use crate::engine::app::probe::Protocol;
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
-use crate::engine::limits::PIPELINED_REQUESTS_MAX;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
 
-/// The state of one connection above TCP.
+/// The state of one connection above TCP. Small: there may be a million.
 #[derive(Debug, Default)]
 pub struct Session {
-    requests: Reader,
-    responses: Reader,
-    awaited: VecDeque<Awaited>,
-    /// Whether the bytes show that client and server are the other way round.
-    swapped: bool,
-    /// Whether any byte was seen.
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// No byte was seen.
+    #[default]
+    New,
+    /// The start of the connection was seen, but not enough to tell what it speaks.
+    Opening(Box<Opening>),
+    /// Its start was not seen: a first line of HTTP/1 is sought in both directions.
+    Adrift(Adrift),
+    /// It speaks HTTP/1.
+    Http1(Http1),
+    /// Nothing that is read, or nothing more.
+    Over,
+}
+
+/// One search for each direction.
+#[derive(Debug, Default)]
+struct Adrift {
+    to_server: Search,
+    to_client: Search,
+}
+
+#[derive(Debug, Default)]
+struct Search {
+    hunt: Hunt,
+    /// Whether any byte came.
     begun: bool,
-    /// Whether requests may be missing, so that no answer can be given to a later one.
-    unsure: bool,
+    /// Whether bytes are missing that the transport knows of.
+    gap: bool,
 }
 
 impl FlowState for Session {
     fn interest(&self) -> Interest {
-        if !self.begun {
-            return Interest::Undecided;
+        match &self.state {
+            State::Http1(http1) => http1.interest(),
+            State::Opening(_) => Interest::Undecided,
+            State::Adrift(adrift) if adrift.heap_bytes() > 0 => Interest::Undecided,
+            State::New | State::Adrift(_) | State::Over => Interest::Idle,
         }
-        let waiting = if self.awaited.iter().any(|one| one.id.is_some()) {
-            Interest::Undecided
-        } else {
-            Interest::Idle
-        };
-        self.requests.interest().max(waiting)
     }
 
     fn heap_bytes(&self) -> usize {
-        self.requests.heap_bytes()
-            + self.responses.heap_bytes()
-            + self.awaited.capacity() * size_of::<Awaited>()
+        match &self.state {
+            State::Http1(http1) => http1.heap_bytes(),
+            State::Opening(opening) => opening.heap_bytes(),
+            State::Adrift(adrift) => adrift.heap_bytes(),
+            State::New | State::Over => 0,
+        }
     }
 }
 
@@ -56,108 +78,208 @@ impl Session {
         chunk: Chunk<'_>,
         observer: &mut impl Observer,
     ) {
-        match chunk {
-            Chunk::Data(bytes) => self.on_data(context, bytes, observer),
-            Chunk::Gap(length) => self.on_gap(context.direction, length),
-            Chunk::Fin if self.asks(context.direction) => {}
-            Chunk::Fin | Chunk::Reset => self.give_up(observer),
+        let midstream = context.flags.contains(Flags::MIDSTREAM);
+        if midstream && matches!(self.state, State::New) {
+            self.state = State::Adrift(Adrift::default());
+        }
+        match &mut self.state {
+            State::Over => {}
+            State::Http1(http1) => {
+                let outcome = http1.on_chunk(context, chunk, observer);
+                self.after(outcome, observer);
+            }
+            State::New | State::Opening(_) => match chunk {
+                Chunk::Data(bytes) => self.open(context, bytes, observer),
+                Chunk::Gap(_) => self.miss_opening(context.direction),
+                Chunk::Fin | Chunk::Reset => {}
+            },
+            State::Adrift(adrift) => match chunk {
+                Chunk::Data(bytes) => self.search(context, bytes, observer),
+                Chunk::Gap(_) => adrift.side(context.direction).miss(),
+                Chunk::Fin | Chunk::Reset => {}
+            },
         }
     }
 
     /// The flow is forgotten: nobody will answer any more.
     pub fn on_close(mut self, _time: Timestamp, observer: &mut impl Observer) {
-        self.give_up(observer);
-    }
-
-    fn asks(&self, direction: Direction) -> bool {
-        (direction == Direction::ToServer) != self.swapped
-    }
-
-    fn reader(&mut self, direction: Direction) -> &mut Reader {
-        if self.asks(direction) {
-            &mut self.requests
-        } else {
-            &mut self.responses
+        if let State::Http1(http1) = &mut self.state {
+            http1.close(observer);
         }
     }
 
-    /// A hole in a body of known length hides no request; any other may.
-    fn on_gap(&mut self, direction: Direction, length: u64) {
-        let reader = self.reader(direction);
-        reader.on_gap(length);
-        let lost = matches!(reader.place, Place::Lost { .. });
-        self.unsure |= lost && self.asks(direction);
-    }
-
-    fn on_data(&mut self, context: &StreamContext, bytes: &[u8], observer: &mut impl Observer) {
-        if !self.begun {
-            self.begin(context, bytes, observer);
-        }
-        if self.asks(context.direction) {
-            self.on_requests(context, bytes, observer);
-        } else {
-            self.on_responses(context, bytes, observer);
+    /// What is known of the opening so far; on the heap only while it waits for more.
+    fn take_opening(&mut self) -> Opening {
+        match std::mem::take(&mut self.state) {
+            State::Opening(opening) => *opening,
+            _ => Opening::default(),
         }
     }
 
-    /// The first bytes tell who is who, and whether this is HTTP at all.
-    fn begin(&mut self, context: &StreamContext, bytes: &[u8], observer: &mut impl Observer) {
-        self.begun = true;
-        let to_server = context.direction == Direction::ToServer;
-        let midstream = context.flags.contains(Flags::MIDSTREAM);
-        if midstream {
-            self.swapped = (to_server && bytes.starts_with(b"HTTP/1."))
-                || (!to_server && begins_like_request(bytes));
-            self.requests.place = Place::LOST;
-        }
-        if bytes.first() == Some(&0x16) {
-            self.requests.place = Place::Over;
-            self.responses.place = Place::Over;
-            observer.counters().streams_unknown += 1;
-        }
-    }
-
-    fn on_requests(&mut self, context: &StreamContext, bytes: &[u8], observer: &mut impl Observer) {
-        let mut found = Vec::new();
-        self.requests
-            .on_requests(context, bytes, observer, &mut |one| found.push(one));
-        for one in found {
-            if self.awaited.len() < PIPELINED_REQUESTS_MAX && !self.unsure {
-                self.awaited.push_back(one);
-                continue;
-            }
-            self.unsure = true; // an answer that nobody awaits would be taken for another's
-            if let Some(id) = one.id {
-                observer.on_unanswered(id);
+    fn open(&mut self, context: &StreamContext, bytes: &[u8], observer: &mut impl Observer) {
+        let mut opening = self.take_opening();
+        match opening.feed(context.direction, bytes) {
+            Verdict::Undecided => self.state = State::Opening(Box::new(opening)),
+            Verdict::Unknown => self.end_unknown(observer),
+            Verdict::Known {
+                protocol: Protocol::Tls,
+                ..
+            } => self.end_tls(observer),
+            Verdict::Known {
+                protocol: Protocol::Http1,
+                client,
+                bytes,
+            } => {
+                let http1 = Http1::fresh(client, opening.proxied_for);
+                self.go_on(http1, &bytes, opening, context, observer);
             }
         }
     }
 
-    fn on_responses(
+    /// The protocol is known: what either side sent is read.
+    fn go_on(
         &mut self,
-        context: &StreamContext,
+        mut http1: Http1,
         bytes: &[u8],
+        mut opening: Opening,
+        context: &StreamContext,
         observer: &mut impl Observer,
     ) {
-        let awaited = &mut self.awaited;
-        self.responses
-            .on_responses(bytes, observer, &mut |observer, status| {
-                let one = awaited.pop_front()?;
-                if let Some(id) = one.id {
-                    observer.on_status(context.time, id, status);
-                }
-                Some(one.kind)
-            });
-        if self.responses.is_upgraded() {
-            self.requests.place = Place::Over;
+        let other = opening.take(context.direction.reversed());
+        if other.missed {
+            http1.lose_responses(observer);
+        }
+        self.state = State::Http1(http1);
+        self.on_chunk(context, Chunk::Data(bytes), observer);
+        if !other.held.is_empty() {
+            let context = reversed(context);
+            self.on_chunk(&context, Chunk::Data(&other.held), observer);
         }
     }
 
-    fn give_up(&mut self, observer: &mut impl Observer) {
-        for one in self.awaited.drain(..) {
-            if let Some(id) = one.id {
-                observer.on_unanswered(id);
+    fn miss_opening(&mut self, direction: Direction) {
+        let mut opening = self.take_opening();
+        self.state = match direction {
+            Direction::ToClient => {
+                opening.miss_server();
+                State::Opening(Box::new(opening))
+            }
+            Direction::ToServer => {
+                let mut adrift = Adrift::default();
+                adrift.side(direction).miss();
+                State::Adrift(adrift)
+            }
+        };
+    }
+
+    fn search(&mut self, context: &StreamContext, bytes: &[u8], observer: &mut impl Observer) {
+        let State::Adrift(adrift) = &mut self.state else {
+            return;
+        };
+        let side = adrift.side(context.direction);
+        if !side.begun && is_tls_record(bytes) {
+            return self.end_tls(observer);
+        }
+        side.begun = true;
+        let Found::Line {
+            held,
+            rest,
+            is_request,
+        } = side.hunt.feed(Sought::Either, bytes)
+        else {
+            return;
+        };
+        let client = if is_request {
+            context.direction
+        } else {
+            context.direction.reversed()
+        };
+        let requests = std::mem::take(adrift.side(client));
+        let responses = std::mem::take(adrift.side(client.reversed()));
+        let http1 = Http1::lost(
+            client,
+            requests.hunt,
+            responses.hunt,
+            requests.gap,
+            observer,
+        );
+        self.state = State::Http1(http1);
+        for bytes in [held.as_slice(), rest] {
+            if !bytes.is_empty() {
+                self.on_chunk(context, Chunk::Data(bytes), observer);
             }
         }
+    }
+
+    fn after(&mut self, outcome: Outcome, observer: &mut impl Observer) {
+        match outcome {
+            Outcome::GoesOn => {}
+            Outcome::NotHttp => self.end_unknown(observer),
+            Outcome::Left => {
+                observer.counters().http1_upgraded += 1;
+                self.end(observer);
+            }
+        }
+    }
+
+    fn end_unknown(&mut self, observer: &mut impl Observer) {
+        observer.counters().streams_unknown += 1;
+        self.end(observer);
+    }
+
+    fn end_tls(&mut self, observer: &mut impl Observer) {
+        observer.counters().streams_tls += 1;
+        self.end(observer);
+    }
+
+    fn end(&mut self, observer: &mut impl Observer) {
+        if let State::Http1(mut http1) = std::mem::replace(&mut self.state, State::Over) {
+            http1.close(observer);
+        }
+    }
+}
+
+impl Adrift {
+    fn side(&mut self, direction: Direction) -> &mut Search {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.to_server.hunt.heap_bytes() + self.to_client.hunt.heap_bytes()
+    }
+}
+
+impl Search {
+    fn miss(&mut self) {
+        self.hunt = Hunt::LineStart;
+        self.gap = true;
+    }
+}
+
+/// The same connection, seen from the other side.
+fn reversed(context: &StreamContext) -> StreamContext {
+    StreamContext {
+        src: context.dst,
+        dst: context.src,
+        direction: context.direction.reversed(),
+        ..*context
+    }
+}
+
+/// A TLS record of any kind (RFC 8446 §5.1), as a connection's middle shows it.
+fn is_tls_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x14..=0x17, 0x03, 0..=4, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_small() {
+        assert!(size_of::<Session>() <= 64, "{}", size_of::<Session>());
     }
 }

@@ -1,0 +1,288 @@
+//! Which response answers which request: in order, for as long as the order is certain.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use crate::engine::app::Observer;
+use crate::engine::event::EventId;
+use crate::engine::frame::Timestamp;
+use crate::engine::limits::{EARLY_RESPONSES_MAX, PIPELINED_REQUESTS_MAX};
+
+/// The requests of one connection that wait for their responses. On the heap, once there is one.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    inner: Option<Box<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The first request that waits; nearly always the only one.
+    front: Option<Awaited>,
+    behind: VecDeque<Awaited>,
+    /// Requests beyond the bound, after all those that are kept.
+    untold: u64,
+    /// Responses whose request has not been seen yet: mirrors mix up the two directions.
+    early: VecDeque<(Timestamp, u16)>,
+    /// The request of the last of them, once it came.
+    overtaken: Option<RequestKind>,
+    order: Order,
+    /// Whether the order was certain when those that wait came.
+    front_is_certain: bool,
+    /// Who connected to the proxy in front, by the PROXY protocol.
+    proxied_for: Option<IpAddr>,
+}
+
+/// What order tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    /// Every message was seen: the first response is for the first request.
+    #[default]
+    Certain,
+    /// Some may be missing: the next response is for a request that waits alone, since few
+    /// clients send one before the last was answered.
+    Alone,
+    /// And this client does: nothing from here on is matched.
+    Lost,
+}
+
+/// A request that waits for its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Awaited {
+    pub(super) event: Option<EventId>,
+    pub(super) kind: RequestKind,
+}
+
+/// What a request means for its response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum RequestKind {
+    /// A body as its head says.
+    #[default]
+    Plain,
+    /// None, after HEAD.
+    Head,
+    /// A tunnel after CONNECT, when it succeeds.
+    Connect,
+    /// No head: HTTP/0.9.
+    Simple,
+}
+
+impl RequestKind {
+    /// The kind of a method.
+    pub(super) fn of(method: &[u8]) -> Self {
+        match method {
+            b"HEAD" => Self::Head,
+            b"CONNECT" => Self::Connect,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// What a status line means for what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Another response to the same request follows (RFC 9110 §15.2).
+    Interim,
+    /// The protocol changes after this head.
+    Switching,
+    /// A tunnel begins after this head.
+    Tunnel,
+    /// There is no body.
+    Bodiless,
+    /// There is a body, as the head says.
+    Plain,
+    /// Its request was not seen: whether there is a body is not sure.
+    Unmatched,
+}
+
+impl Exchange {
+    /// Sets what the PROXY protocol said.
+    pub(super) fn set_proxied_for(&mut self, client: IpAddr) {
+        self.inner().proxied_for = Some(client);
+    }
+
+    /// What the PROXY protocol said.
+    pub(super) fn proxied_for(&self) -> Option<IpAddr> {
+        self.inner.as_ref()?.proxied_for
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.inner.as_ref().map_or(0, |inner| {
+            size_of::<Inner>()
+                + inner.behind.capacity() * size_of::<Awaited>()
+                + inner.early.capacity() * size_of::<(Timestamp, u16)>()
+        })
+    }
+
+    /// Whether anybody wants to hear of a response.
+    pub(super) fn awaits_event(&self) -> bool {
+        self.inner
+            .as_ref()
+            .is_some_and(|inner| inner.waiting().any(|one| one.event.is_some()))
+    }
+
+    /// The first request that waits.
+    pub(super) fn first_kind(&self) -> Option<RequestKind> {
+        Some(self.inner.as_ref()?.front?.kind)
+    }
+
+    /// A request was read.
+    pub(super) fn add(&mut self, one: Awaited, observer: &mut impl Observer) {
+        let inner = self.inner();
+        if let Some((time, status)) = inner.early.pop_front() {
+            if let Some(event) = one.event {
+                observer.on_status(time, event, status);
+            }
+            if inner.early.is_empty() {
+                inner.overtaken = Some(one.kind);
+            }
+            return;
+        }
+        match (inner.order, inner.front) {
+            (Order::Certain, _) | (Order::Alone, None) => inner.push(one, observer),
+            (Order::Alone, Some(_)) => {
+                if !inner.front_is_certain {
+                    inner.give_up(observer);
+                }
+                inner.order = Order::Lost;
+                tell_unanswered(one, observer);
+            }
+            (Order::Lost, _) => tell_unanswered(one, observer),
+        }
+    }
+
+    /// The request of the last response, if that was read before it. Told once.
+    pub(super) fn take_overtaken(&mut self) -> Option<RequestKind> {
+        self.inner.as_mut()?.overtaken.take()
+    }
+
+    /// A status line was read.
+    pub(super) fn answer(
+        &mut self,
+        time: Timestamp,
+        status: u16,
+        observer: &mut impl Observer,
+    ) -> Answer {
+        match status {
+            101 => return Answer::Switching,
+            100..=199 => return Answer::Interim,
+            _ => {}
+        }
+        observer.counters().responses += 1;
+        let Some(one) = self.pop() else {
+            self.note_unmatched(time, status, observer);
+            return match status {
+                204 | 304 => Answer::Bodiless,
+                _ => Answer::Unmatched,
+            };
+        };
+        if let Some(event) = one.event {
+            observer.on_status(time, event, status);
+        }
+        match (one.kind, status) {
+            (RequestKind::Connect, 200..=299) => Answer::Tunnel,
+            (RequestKind::Head, _) | (_, 204 | 304) => Answer::Bodiless,
+            _ => Answer::Plain,
+        }
+    }
+
+    /// Takes the first request that waits.
+    pub(super) fn pop(&mut self) -> Option<Awaited> {
+        let inner = self.inner.as_mut()?;
+        let one = inner.front.take()?;
+        inner.front = inner.behind.pop_front();
+        Some(one)
+    }
+
+    /// Requests may have been missed: those that wait still come first, but from here on only one
+    /// that waits alone is matched.
+    pub(super) fn doubt(&mut self, observer: &mut impl Observer) {
+        self.inner().doubt(observer);
+    }
+
+    /// Responses may have been missed: nothing that waits can be matched any more.
+    pub(super) fn lose(&mut self, observer: &mut impl Observer) {
+        let inner = self.inner();
+        inner.doubt(observer);
+        if !inner.behind.is_empty() || inner.untold > 0 {
+            inner.order = Order::Lost;
+        }
+        inner.give_up(observer);
+    }
+
+    /// No more responses will be seen.
+    pub(super) fn give_up(&mut self, observer: &mut impl Observer) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.give_up(observer);
+        }
+    }
+
+    /// Neither requests nor responses will be seen.
+    pub(super) fn close(&mut self, observer: &mut impl Observer) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.give_up(observer);
+            inner.forget_early(observer);
+        }
+    }
+
+    fn inner(&mut self) -> &mut Inner {
+        self.inner.get_or_insert_default()
+    }
+
+    fn note_unmatched(&mut self, time: Timestamp, status: u16, observer: &mut impl Observer) {
+        let inner = self.inner();
+        let is_early = inner.order == Order::Certain && inner.untold == 0;
+        if is_early && inner.early.len() < EARLY_RESPONSES_MAX {
+            inner.early.push_back((time, status));
+            return;
+        }
+        observer.counters().responses_unmatched += 1;
+        match inner.untold.checked_sub(1) {
+            Some(untold) => inner.untold = untold,
+            None => inner.doubt(observer),
+        }
+    }
+}
+
+impl Inner {
+    fn waiting(&self) -> impl Iterator<Item = &Awaited> {
+        self.front.iter().chain(&self.behind)
+    }
+
+    fn push(&mut self, one: Awaited, observer: &mut impl Observer) {
+        if self.untold > 0 || self.behind.len() + 1 >= PIPELINED_REQUESTS_MAX {
+            self.untold += 1;
+            tell_unanswered(one, observer);
+        } else if self.front.is_none() {
+            self.front = Some(one);
+            self.front_is_certain = self.order == Order::Certain;
+        } else {
+            self.behind.push_back(one);
+        }
+    }
+
+    fn doubt(&mut self, observer: &mut impl Observer) {
+        if self.order == Order::Certain {
+            self.order = Order::Alone;
+        }
+        self.forget_early(observer);
+    }
+
+    fn give_up(&mut self, observer: &mut impl Observer) {
+        for one in self.front.take().into_iter().chain(self.behind.drain(..)) {
+            tell_unanswered(one, observer);
+        }
+        self.untold = 0;
+    }
+
+    fn forget_early(&mut self, observer: &mut impl Observer) {
+        observer.counters().responses_unmatched += self.early.len() as u64;
+        self.early.clear();
+    }
+}
+
+fn tell_unanswered(one: Awaited, observer: &mut impl Observer) {
+    if let Some(event) = one.event {
+        observer.on_unanswered(event);
+    }
+}
