@@ -66,7 +66,12 @@ fn without_rights(folder: &Path) -> Command {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
     // The build may lie where nobody else may look.
     let program = folder.join("canarytap");
-    fs::copy(env!("CARGO_BIN_EXE_canarytap"), &program).unwrap();
+    // By another process: a file that this one has open for writing, and a test beside it hands
+    // on to a child, cannot be executed.
+    let copied = Command::new("cp")
+        .args([Path::new(env!("CARGO_BIN_EXE_canarytap")), &program])
+        .status();
+    assert!(copied.unwrap().success());
     let mut command = Command::new("setpriv");
     command
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
