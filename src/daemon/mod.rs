@@ -4,7 +4,7 @@
 //! capture thread: ring -> engine -> queue        (never waits)
 //! keeper thread:  queue -> store -> light, journal
 //! lights thread:  state -> pins
-//! this thread:    signals, button, once a second health and the status file
+//! this thread:    signals, button, health and the status file whenever the capture rings
 //! ```
 
 use std::io;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::alert::Latch;
 use crate::config::{Config, Responses};
@@ -46,8 +46,9 @@ mod queue;
 pub mod status;
 mod tap;
 
-/// How often health is judged and the status file written.
-const TICK: Duration = Duration::from_secs(1);
+/// Without the capture thread's bell, which rings every second, health is judged at least so
+/// often: a timer of our own would wake the processor twice as often as need be.
+const TICK_MAX: Duration = Duration::from_secs(20);
 /// How often this machine's own networks are read: providers change a home's prefix, and early
 /// in a boot there may be none yet.
 const HOME_LOOK: Duration = Duration::from_secs(30);
@@ -106,6 +107,8 @@ struct Daemon {
     /// The home that the engine knows, and when it was last compared with this machine's.
     home: Home,
     home_looked: Instant,
+    /// Rung by the capture thread about once a second.
+    bell: Arc<Notify>,
     _lock: DaemonLock,
 }
 
@@ -125,7 +128,8 @@ impl Daemon {
         let keeper = start_keeper(&config, &queue, &lights, changed)?;
         let watch = watch_of(&config).map_err(DaemonError::Store)?;
         let (canaries, home) = (watch.canaries.len(), watch.home.clone());
-        let tap = start_tap(&config, watch, &queue, &lights.activity)?;
+        let bell = Arc::new(Notify::new());
+        let tap = start_tap(&config, watch, &queue, &lights.activity, &bell)?;
         Ok(Self {
             config,
             queue,
@@ -141,6 +145,7 @@ impl Daemon {
             canaries_changed,
             home,
             home_looked: Instant::now(),
+            bell,
             _lock: lock,
         })
     }
@@ -151,7 +156,7 @@ impl Daemon {
         mut signals: Signals,
         reload: impl Fn() -> Result<Config, String>,
     ) -> Result<(), DaemonError> {
-        let mut tick = tokio::time::interval_at((Instant::now() + TICK).into(), TICK);
+        let mut tick = tokio::time::interval(TICK_MAX);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.look();
         notify::ready();
@@ -161,6 +166,7 @@ impl Daemon {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
                 _ = signals.hangup.recv() => self.reload(&reload),
+                () = self.bell.notified() => self.look(),
                 _ = tick.tick() => self.look(),
                 Some(()) = self.canaries_changed.recv() => self.rematch(),
                 Some(event) = self.lights.pressed.recv() => self.on_button(event),
@@ -376,6 +382,7 @@ fn start_tap(
     watch: Watch,
     queue: &Arc<Queue>,
     activity: &Activity,
+    bell: &Arc<Notify>,
 ) -> Result<Tap, DaemonError> {
     let settings = TapSettings::of(config).ok_or_else(|| {
         DaemonError::System(io::Error::other("the configuration names no interface"))
@@ -390,6 +397,7 @@ fn start_tap(
         matcher,
         Arc::clone(queue),
         activity.clone(),
+        Arc::clone(bell),
     )
     .map_err(DaemonError::Capture)
 }

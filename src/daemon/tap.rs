@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::capture::{CaptureError, CaptureStats, Live, Next, Waker, filter};
 use crate::config::Config;
 use crate::daemon::clock;
@@ -82,6 +84,9 @@ struct Orders {
 /// What both threads hold.
 #[derive(Debug)]
 struct Shared {
+    /// Rung whenever there is a new report, about once a second, and at the thread's end.
+    bell: Arc<Notify>,
+    ended: AtomicBool,
     /// Whether there are orders: looked at for each frame, so it is no lock.
     attention: AtomicBool,
     orders: Mutex<Orders>,
@@ -102,6 +107,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Tap {
     /// Opens the interface and begins to capture. An interface that is down is waited for.
+    /// `bell` is rung about once a second, so that nobody else needs a timer.
     ///
     /// # Errors
     /// [`CaptureError`] when this process may not capture, or the filter is refused.
@@ -111,8 +117,11 @@ impl Tap {
         matcher: Arc<Matcher>,
         queue: Arc<Queue>,
         activity: Activity,
+        bell: Arc<Notify>,
     ) -> Result<Self, CaptureError> {
         let shared = Arc::new(Shared {
+            bell,
+            ended: AtomicBool::new(false),
             attention: AtomicBool::new(false),
             orders: Mutex::default(),
             report: Mutex::default(),
@@ -164,7 +173,7 @@ impl Tap {
 
     /// Whether the thread ended by itself, which it never should.
     pub fn is_dead(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.shared.ended.load(Ordering::Acquire)
     }
 
     /// Stops capturing; what the engine still held is read to its end.
@@ -235,6 +244,7 @@ impl Worker {
     }
 
     fn run(mut self) {
+        let _ringer = Ringer(Arc::clone(&self.shared));
         loop {
             if self.shared.attention.swap(false, Ordering::Acquire) && self.obey() {
                 break;
@@ -373,6 +383,18 @@ impl Worker {
         report.flows = self.engine.flows();
         report.heap_bytes = self.engine.heap_bytes();
         report.looked = Some(Instant::now());
+        drop(report);
+        self.shared.bell.notify_one();
+    }
+}
+
+/// Tells of the thread's end, also when it panics.
+struct Ringer(Arc<Shared>);
+
+impl Drop for Ringer {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Release);
+        self.0.bell.notify_one();
     }
 }
 
