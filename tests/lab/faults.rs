@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::lights::all_dark;
 use crate::namespaces::in_a_lab;
 use crate::network::{Lab, wait_for};
@@ -80,7 +82,7 @@ fn a_stop_under_load_loses_nothing_and_leaves_the_lights_dark() {
 fn an_interrupt_stops_the_daemon_like_a_termination() {
     in_a_lab(an_interrupt_stops_the_daemon_like_a_termination, |lab| {
         let mut tap = Tap::running(lab);
-        tap.signal("INT");
+        tap.signal(Signal::INT);
         let ended = tap.wait();
         assert!(ended.success(), "{ended}: {}", tap.messages());
         assert!(all_dark(&tap.lights()));

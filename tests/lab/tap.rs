@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::SystemTime;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::lights::{Change, Recording};
@@ -73,12 +74,12 @@ impl<'lab> Tap<'lab> {
         let path = self.folder.join("canarytap.toml");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, change(&text)).unwrap();
-        self.signal("HUP");
+        self.signal(Signal::HUP);
     }
 
     /// Asks the daemon to stop and waits for its end.
     pub fn stop(&mut self) -> ExitStatus {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         self.wait()
     }
 
@@ -89,10 +90,9 @@ impl<'lab> Tap<'lab> {
         self.wait();
     }
 
-    pub fn signal(&self, name: &str) {
-        let pid = self.daemon.as_ref().unwrap().id().to_string();
-        let kill = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(kill.unwrap().success());
+    pub fn signal(&self, signal: Signal) {
+        let daemon = Pid::from_child(self.daemon.as_ref().unwrap());
+        kill_process(daemon, signal).unwrap();
     }
 
     /// Waits for the daemon's end.
