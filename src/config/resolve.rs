@@ -44,9 +44,7 @@ impl Config {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.canaries.is_empty() {
-            remarks.push(
-                "no canary here: add [[canary]], or make some with `canarytap mint`".to_owned(),
-            );
+            remarks.push("no canary here: add [[canary]] with its url and channel".to_owned());
         }
         for canary in self.canaries() {
             if canary.url.path == "/" {

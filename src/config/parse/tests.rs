@@ -520,7 +520,7 @@ fn a_canary_on_the_front_page_is_remarked_upon() {
     assert_eq!(remarks.len(), 1);
     assert!(remarks[0].contains("front page of www.example.org"));
     assert!(good(FULL).remarks().is_empty());
-    assert!(good("").remarks()[0].contains("canarytap mint"));
+    assert!(good("").remarks()[0].contains("add [[canary]] with its url and channel"));
 }
 
 #[test]
