@@ -362,6 +362,46 @@ fn impossible_lengths_are_refused() {
     ));
 }
 
+/// Packets of all lengths, each filled with a byte of its own, in a file of several windows.
+fn long_file() -> (Vec<u8>, Vec<Vec<u8>>) {
+    let packets: Vec<Vec<u8>> = (0..2_000usize)
+        .map(|number| {
+            let length = match number {
+                700 => 400_000, // longer than a window
+                _ => number * 7 % 1_500,
+            };
+            vec![number as u8; length]
+        })
+        .collect();
+    let mut bytes = LITTLE.pcap(0xa1b2_c3d4, 5, 1);
+    bytes.truncate(24);
+    for packet in &packets {
+        for word in [7, 5, packet.len() as u32, packet.len() as u32] {
+            bytes.extend(LITTLE.u32(word));
+        }
+        bytes.extend(packet);
+    }
+    (bytes, packets)
+}
+
+#[test]
+fn packets_that_lie_across_windows_come_whole() {
+    let (bytes, packets) = long_file();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&bytes).unwrap();
+    for bytes in [bytes, packed.finish().unwrap()] {
+        let (_folder, path) = file(&bytes);
+        let mut savefile = Savefile::open(&path).unwrap();
+        for packet in &packets {
+            match savefile.read().unwrap() {
+                Next::Frame(frame) => assert!(frame.bytes == packet),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(savefile.read(), Ok(Next::End)));
+    }
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_do_no_harm(
