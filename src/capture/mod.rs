@@ -11,6 +11,7 @@ pub mod filter;
 mod live;
 mod pcapng;
 mod savefile;
+mod window;
 
 /// What a capture gives next.
 #[derive(Debug)]

@@ -64,6 +64,9 @@ struct Interface {
     offset_seconds: i64,
 }
 
+/// Interfaces of one section: obsolete packet blocks could not name more.
+const INTERFACES_MAX: usize = 1 << 16;
+
 const INTERFACE: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
@@ -83,6 +86,9 @@ impl Interfaces {
         match kind {
             INTERFACE => {
                 let interface = Interface::read(order, body).ok_or("a short interface block")?;
+                if self.known.len() >= INTERFACES_MAX {
+                    return Err("one interface too many");
+                }
                 self.known.push(interface);
                 Ok(Block::Other)
             }

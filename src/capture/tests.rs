@@ -147,6 +147,139 @@ fn pcapng_is_read_in_both_byte_orders_with_several_interfaces() {
 }
 
 #[test]
+fn simple_and_obsolete_packets_are_read_and_unknown_blocks_skipped() {
+    for numbers in [LITTLE, BIG] {
+        let simple = [&numbers.u32(3)[..], &[1, 2, 3]].concat();
+        let obsolete = [
+            &numbers.u16(0)[..],
+            &numbers.u16(7), // drops
+            &numbers.u32(0),
+            &numbers.u32(9_000_000),
+            &numbers.u32(2),
+            &numbers.u32(60),
+            &[4, 5],
+        ]
+        .concat();
+        let bytes = [
+            numbers.section(),
+            numbers.interface(1, &[]),
+            numbers.block(10, b"decryption secrets"),
+            numbers.block(0x0bad_cafe, &[]),
+            numbers.block(2, &obsolete),
+            numbers.block(3, &simple),
+        ]
+        .concat();
+        let (frames, error) = read(&bytes);
+        assert!(error.is_none(), "{error:?}");
+        // A simple packet has no time of its own: that of the one before is nearest.
+        assert_eq!(
+            frames,
+            [
+                "9.000000000 Ethernet 60 [4, 5]",
+                "9.000000000 Ethernet 3 [1, 2, 3]"
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_simple_packet_is_as_long_as_its_interface_takes() {
+    let mut interface = LITTLE.u16(1).to_vec();
+    interface.extend([0, 0]);
+    interface.extend(LITTLE.u32(2)); // snap length
+    let simple = [&LITTLE.u32(60)[..], &[1, 2, 0, 0]].concat();
+    let bytes = [
+        LITTLE.section(),
+        LITTLE.block(1, &interface),
+        LITTLE.block(3, &simple),
+    ]
+    .concat();
+    assert_eq!(read(&bytes).0, ["0.000000000 Ethernet 60 [1, 2]"]);
+}
+
+#[test]
+fn time_stamps_have_the_unit_and_the_offset_of_their_interface() {
+    for numbers in [LITTLE, BIG] {
+        // if_tsresol: 2^-10 s; a comment in between; if_tsoffset: 100 s
+        let offset = if numbers.big {
+            100i64.to_be_bytes()
+        } else {
+            100i64.to_le_bytes()
+        };
+        let options = [
+            &numbers.u16(9)[..],
+            &numbers.u16(1),
+            &[0x80 | 10, 0, 0, 0],
+            &numbers.u16(1),
+            &numbers.u16(2),
+            b"hi\0\0",
+            &numbers.u16(14),
+            &numbers.u16(8),
+            &offset,
+            &[0; 4],
+        ]
+        .concat();
+        let bytes = [
+            numbers.section(),
+            numbers.interface(1, &options),
+            numbers.packet(0, 1024 + 512, &[1]),
+        ]
+        .concat();
+        assert_eq!(read(&bytes).0, ["101.500000000 Ethernet 60 [1]"]);
+    }
+}
+
+#[test]
+fn several_gzip_members_are_one_file() {
+    let bytes = LITTLE.pcap(0xa1b2_c3d4, 5, 1);
+    let packed: Vec<u8> = [&bytes[..30], &bytes[30..]]
+        .into_iter()
+        .flat_map(|part| {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+            packed.write_all(part).unwrap();
+            packed.finish().unwrap()
+        })
+        .collect();
+    let (frames, error) = read(&packed);
+    assert_eq!((frames.len(), error.is_none()), (1, true));
+}
+
+#[test]
+fn an_interface_that_is_not_read_matters_only_when_a_packet_is_on_it() {
+    let start = [
+        LITTLE.section(),
+        LITTLE.interface(105, &[]),
+        LITTLE.interface(1, &[]),
+        LITTLE.packet(1, 1, &[1]),
+    ]
+    .concat();
+    let (frames, error) = read(&start);
+    assert_eq!((frames.len(), error.is_none()), (1, true));
+    let (frames, error) = read(&[start, LITTLE.packet(0, 1, &[1])].concat());
+    assert_eq!(frames.len(), 1);
+    assert!(matches!(error, Some(SavefileError::LinkType { .. })));
+}
+
+#[test]
+fn a_block_cut_short_is_told_by_where_it_begins() {
+    let start = [
+        LITTLE.section(),
+        LITTLE.interface(1, &[]),
+        LITTLE.packet(0, 1, &[1]),
+    ]
+    .concat();
+    let bytes = [start.clone(), LITTLE.packet(0, 2, &[2])].concat();
+    for end in start.len() + 1..bytes.len() {
+        let (frames, error) = read(&bytes[..end]);
+        assert_eq!(frames.len(), 1, "cut at {end}");
+        assert!(
+            matches!(error, Some(SavefileError::Cut { offset, .. }) if offset == start.len() as u64),
+            "cut at {end}: {error:?}"
+        );
+    }
+}
+
+#[test]
 fn a_second_section_has_interfaces_of_its_own() {
     let bytes = [
         LITTLE.section(),
@@ -227,6 +360,46 @@ fn impossible_lengths_are_refused() {
         read(&unknown).1,
         Some(SavefileError::Malformed { .. })
     ));
+}
+
+/// Packets of all lengths, each filled with a byte of its own, in a file of several windows.
+fn long_file() -> (Vec<u8>, Vec<Vec<u8>>) {
+    let packets: Vec<Vec<u8>> = (0..2_000usize)
+        .map(|number| {
+            let length = match number {
+                700 => 400_000, // longer than a window
+                _ => number * 7 % 1_500,
+            };
+            vec![number as u8; length]
+        })
+        .collect();
+    let mut bytes = LITTLE.pcap(0xa1b2_c3d4, 5, 1);
+    bytes.truncate(24);
+    for packet in &packets {
+        for word in [7, 5, packet.len() as u32, packet.len() as u32] {
+            bytes.extend(LITTLE.u32(word));
+        }
+        bytes.extend(packet);
+    }
+    (bytes, packets)
+}
+
+#[test]
+fn packets_that_lie_across_windows_come_whole() {
+    let (bytes, packets) = long_file();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&bytes).unwrap();
+    for bytes in [bytes, packed.finish().unwrap()] {
+        let (_folder, path) = file(&bytes);
+        let mut savefile = Savefile::open(&path).unwrap();
+        for packet in &packets {
+            match savefile.read().unwrap() {
+                Next::Frame(frame) => assert!(frame.bytes == packet),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(savefile.read(), Ok(Next::End)));
+    }
 }
 
 proptest! {

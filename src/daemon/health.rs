@@ -295,4 +295,32 @@ mod tests {
         assert!(verdict.faults.is_empty());
         assert_eq!(verdict.warnings.len(), 2);
     }
+
+    #[test]
+    fn dropped_events_are_no_dropped_packets() {
+        let now = Instant::now();
+        let mut keeper = KeeperReport::default();
+        keeper.dropped.details = 1;
+        let verdict = Health::new(now).judge(&tap(1, true), &keeper, None, SetUp::default(), now);
+        assert_eq!(names(&verdict), ["events_dropped"]);
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_back_is_named() {
+        let start = Instant::now();
+        let keeper = KeeperReport {
+            looked: Some(start),
+            ..KeeperReport::default()
+        };
+        let mut report = tap(1, true);
+        report.looked = Some(start);
+        let mut health = Health::new(start);
+        let mut at = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            let verdict = health.judge(&report, &keeper, None, SetUp::default(), now);
+            names(&verdict).join(" ")
+        };
+        assert_eq!(at(9), "");
+        assert_eq!(at(10), "capture_hangs keeper_hangs");
+    }
 }

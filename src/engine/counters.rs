@@ -30,6 +30,8 @@ counters! {
     link_malformed,
     /// Frames that carry neither IPv4 nor IPv6 (ARP, LLDP, spanning tree, …).
     link_not_ip,
+    /// Packets that bear a tunnel's protocol or port and do not hold together as one.
+    tunnel_malformed,
     /// Packets wrapped in more tunnels than the engine unwraps.
     tunnel_too_deep,
     // ── net ──
@@ -41,8 +43,10 @@ counters! {
     ip_checksum_wrong,
     /// Fragments taken in.
     fragments,
-    /// Fragments dropped because a bound of reassembly was reached.
+    /// Fragments dropped: a bound of reassembly was reached, or no host would take them.
     fragments_dropped,
+    /// Datagrams given up because their fragments contradict each other.
+    fragments_contradictory,
     /// Datagrams given up because a fragment never came.
     fragments_expired,
     // ── transport ──

@@ -72,6 +72,14 @@ pub enum LinkType {
     LinuxSll,
     /// Linux cooked capture v2 (`LINKTYPE_LINUX_SLL2`, 276).
     LinuxSll2,
+    /// PPP, with or without the framing of HDLC (`LINKTYPE_PPP`, 9; `LINKTYPE_PPP_HDLC`, 50).
+    Ppp,
+    /// A PPPoE session without its Ethernet header (`LINKTYPE_PPP_ETHER`, 51).
+    PppEther,
+    /// Cisco's HDLC, which announces what it carries by an Ethernet type (`LINKTYPE_C_HDLC`, 104).
+    CiscoHdlc,
+    /// What netfilter logged (`LINKTYPE_NFLOG`, 239).
+    Nflog,
 }
 
 impl LinkType {
@@ -83,9 +91,13 @@ impl LinkType {
         match number {
             0 => Ok(Self::Null),
             1 => Ok(Self::Ethernet),
+            9 | 50 => Ok(Self::Ppp),
+            51 => Ok(Self::PppEther),
+            104 => Ok(Self::CiscoHdlc),
             12 | 14 | 101 | 228 | 229 => Ok(Self::RawIp),
             108 => Ok(Self::Loop),
             113 => Ok(Self::LinuxSll),
+            239 => Ok(Self::Nflog),
             276 => Ok(Self::LinuxSll2),
             _ => Err(UnreadLinkType { number }),
         }
@@ -114,7 +126,68 @@ pub struct UnreadLinkType {
 
 impl fmt::Display for UnreadLinkType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "link type {} is not read", self.number)
+        match self.name() {
+            Some(name) => write!(f, "link type {} ({name}) is not read", self.number),
+            None => write!(f, "link type {} is not read", self.number),
+        }
+    }
+}
+
+impl UnreadLinkType {
+    /// Its name in libpcap's list, less `LINKTYPE_`, for those that a user may meet.
+    pub const fn name(self) -> Option<&'static str> {
+        let name = match self.number {
+            3 => "AX25",
+            6 => "IEEE802_5",
+            7 => "ARCNET_BSD",
+            8 => "SLIP",
+            10 => "FDDI",
+            100 => "ATM_RFC1483",
+            105 => "IEEE802_11",
+            107 => "FRELAY",
+            117 => "PFLOG",
+            119 => "IEEE802_11_PRISM",
+            122 => "IP_OVER_FC",
+            123 => "SUNATM",
+            127 => "IEEE802_11_RADIOTAP",
+            129 => "ARCNET_LINUX",
+            138 => "APPLE_IP_OVER_IEEE1394",
+            140 => "MTP2",
+            143 => "DOCSIS",
+            144 => "LINUX_IRDA",
+            147..=162 => "USER0 to USER15",
+            163 => "IEEE802_11_AVS",
+            166 => "PPP_PPPD",
+            169 => "GPRS_LLC",
+            177 => "LINUX_LAPD",
+            187 => "BLUETOOTH_HCI_H4",
+            189 => "USB_LINUX",
+            192 => "PPI",
+            195 => "IEEE802_15_4_WITHFCS",
+            197 => "ERF",
+            201 => "BLUETOOTH_HCI_H4_WITH_PHDR",
+            209 => "IPMB_LINUX",
+            220 => "USB_LINUX_MMAPPED",
+            226 => "IPNET",
+            227 => "CAN_SOCKETCAN",
+            230 => "IEEE802_15_4_NOFCS",
+            240 => "NETANALYZER",
+            242 => "IPOIB",
+            247 => "INFINIBAND",
+            249 => "USBPCAP",
+            251 => "BLUETOOTH_LE_LL",
+            252 => "WIRESHARK_UPPER_PDU",
+            253 => "NETLINK",
+            254 => "BLUETOOTH_LINUX_MONITOR",
+            256 => "BLUETOOTH_LE_LL_WITH_PHDR",
+            258 => "PKTAP",
+            272 => "NORDIC_BLE",
+            273 => "DOCSIS31_XRA31",
+            278 => "VSOCK",
+            283 => "IEEE802_15_4_TAP",
+            _ => return None,
+        };
+        Some(name)
     }
 }
 
@@ -140,10 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unread_link_type_is_refused_with_its_number() {
+    fn an_unread_link_type_is_refused_with_its_number_and_name() {
+        let refused = LinkType::from_number(105).unwrap_err();
         assert_eq!(
-            LinkType::from_number(105),
-            Err(UnreadLinkType { number: 105 })
+            refused.to_string(),
+            "link type 105 (IEEE802_11) is not read"
         );
+        let nameless = LinkType::from_number(60_000).unwrap_err();
+        assert_eq!(nameless.to_string(), "link type 60000 is not read");
     }
 }

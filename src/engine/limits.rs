@@ -5,11 +5,17 @@ use std::time::Duration;
 /// Tunnels and tags inside each other: a mirrored VXLAN of a tagged PPPoE session needs four.
 pub const ENCAPSULATION_DEPTH_MAX: usize = 8;
 
-/// Fragments of one datagram: 64 of the smallest useful size (1,280 bytes) exceed 64 KiB.
+/// Extension headers of one IPv6 packet that are walked; real packets have one or two.
+pub const IPV6_EXTENSIONS_MAX: usize = 16;
+/// Directions that are remembered for having shown right IPv4 header checksums: 32 KiB.
+pub const CHECKSUM_SENDERS_MAX: usize = 2048;
+
+/// Fragments of one datagram, those that adjoin each other counted as one: 64 of the smallest
+/// useful size (1,280 bytes) exceed 64 KiB.
 pub const FRAGMENTS_PER_DATAGRAM_MAX: usize = 64;
 /// Datagrams waiting for fragments at once.
 pub const FRAGMENTED_DATAGRAMS_MAX: usize = 512;
-/// Bytes of all fragments that wait.
+/// Bytes of all fragments that wait: 64 of the largest datagrams.
 pub const FRAGMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long, in capture time, a datagram waits for its fragments (RFC 791 suggests 15 s,
 /// RFC 8200 allows 60 s, Linux gives 30 s).

@@ -14,7 +14,9 @@
     reason = "a test may assert in the plainest way"
 )]
 
+mod disk;
 mod faults;
+mod idle;
 mod kills;
 mod lights;
 mod namespaces;

@@ -1,5 +1,7 @@
 //! A configuration that changes while the daemon runs.
 
+use canarytap::store::{Store, StoreOptions, StoredCanary};
+
 use crate::namespaces::in_a_lab;
 use crate::network::wait_for;
 use crate::tap::Tap;
@@ -49,6 +51,35 @@ fn a_configuration_that_is_not_valid_changes_nothing_and_says_why() {
                 (!tap.log(&["--alerts"]).is_empty()).then_some(())
             });
             assert_eq!(tap.status().0, Some(0));
+        },
+    );
+}
+
+#[test]
+fn a_canary_that_somebody_adds_to_the_store_is_watched_without_a_hangup() {
+    in_a_lab(
+        a_canary_that_somebody_adds_to_the_store_is_watched_without_a_hangup,
+        |lab| {
+            let (_web, tap) = (Web::start(lab), Tap::running(lab));
+            let options = StoreOptions {
+                requests_max_bytes: 1 << 20,
+            };
+            let mut store = Store::open_existing(&tap.data(), options).unwrap();
+            let minted = StoredCanary {
+                id: "k7f3q2m9".into(),
+                url: url(HOST, "/third"),
+                channel: "letter".into(),
+                label: None,
+                token: None,
+                control: false,
+                created: "2013-04-30T17:28:32Z".into(),
+            };
+            store.add_canaries(&[minted]).unwrap();
+            wait_for("an alert for the minted canary", || {
+                visit(lab, Visitor::Outside4, &["--head", &url(HOST, "/third")]);
+                let alerts = tap.log(&["--channel", "letter"]);
+                (!alerts.is_empty()).then_some(())
+            });
         },
     );
 }

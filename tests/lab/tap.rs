@@ -150,6 +150,11 @@ impl<'lab> Tap<'lab> {
         fs::read_to_string(self.messages_path()).unwrap_or_default()
     }
 
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.folder.join("data/events.db")

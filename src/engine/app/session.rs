@@ -39,10 +39,25 @@ struct Adrift {
 #[derive(Debug, Default)]
 struct Search {
     hunt: Hunt,
-    /// Whether any byte came.
-    begun: bool,
+    start: Start,
     /// Whether bytes are missing that the transport knows of.
     gap: bool,
+}
+
+/// How the first bytes of a direction look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Start {
+    /// None came.
+    #[default]
+    Unseen,
+    /// So far like a TLS record: its type.
+    TlsType,
+    /// Its type and the first half of its version.
+    TlsVersion,
+    /// Like a TLS record (RFC 8446 §5.1).
+    Tls,
+    /// Otherwise.
+    Other,
 }
 
 impl FlowState for Session {
@@ -177,10 +192,10 @@ impl Session {
             return;
         };
         let side = adrift.side(context.direction);
-        if !side.begun && is_tls_record(bytes) {
+        side.start = side.start.after(bytes);
+        if side.start == Start::Tls {
             return self.end_tls(observer);
         }
-        side.begun = true;
         let Found::Line {
             held,
             rest,
@@ -259,6 +274,20 @@ impl Search {
     }
 }
 
+impl Start {
+    fn after(self, bytes: &[u8]) -> Self {
+        bytes
+            .iter()
+            .take(3)
+            .fold(self, |start, byte| match (start, byte) {
+                (Self::Unseen, 0x14..=0x17) => Self::TlsType,
+                (Self::TlsType, 0x03) => Self::TlsVersion,
+                (Self::TlsVersion, 0..=4) | (Self::Tls, _) => Self::Tls,
+                _ => Self::Other,
+            })
+    }
+}
+
 /// The same connection, seen from the other side.
 fn reversed(context: &StreamContext) -> StreamContext {
     StreamContext {
@@ -267,11 +296,6 @@ fn reversed(context: &StreamContext) -> StreamContext {
         direction: context.direction.reversed(),
         ..*context
     }
-}
-
-/// A TLS record of any kind (RFC 8446 §5.1), as a connection's middle shows it.
-fn is_tls_record(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x14..=0x17, 0x03, 0..=4, ..])
 }
 
 #[cfg(test)]

@@ -11,9 +11,3 @@ pub(in crate::engine) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     let found = bytes.get(offset..)?.first_chunk()?;
     Some(u32::from_be_bytes(*found))
 }
-
-/// The first 16-bit number, and what follows it.
-pub(in crate::engine) fn split_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    Some((u16::from_be_bytes(*number), rest))
-}

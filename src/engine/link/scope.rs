@@ -34,8 +34,12 @@ impl Scope {
         [u32::from(outer) << 16 | u32::from(inner), self.tunnel]
     }
 
-    /// Adds a tag inside those that are there; of more than two the last two count.
+    /// Adds a tag inside those that are there; of more than two the last two count. A tag with
+    /// id 0 bears a priority and names no VLAN (IEEE 802.1Q §9.6).
     pub fn push_vlan(&mut self, id: u16) {
+        if id == 0 {
+            return;
+        }
         let [outer, inner] = self.vlans;
         self.vlans = match (outer, inner) {
             (NO_VLAN, _) => [id, NO_VLAN],
@@ -73,6 +77,21 @@ mod tests {
         assert_eq!(scope.vlan(), Some(10));
         scope.push_vlan(7);
         assert_eq!(scope.vlan(), Some(7));
+    }
+
+    #[test]
+    fn a_priority_tag_names_no_vlan() {
+        let mut scope = Scope::default();
+        scope.push_vlan(0);
+        assert_eq!(scope, Scope::default());
+    }
+
+    #[test]
+    fn tags_outside_a_tunnel_do_not_count_inside() {
+        let mut scope = Scope::default();
+        scope.push_vlan(9);
+        scope.push_tunnel(1, 5);
+        assert_eq!(scope.vlan(), None);
     }
 
     #[test]

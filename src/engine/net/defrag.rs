@@ -1,48 +1,59 @@
 //! Fragments in any order in, whole datagrams out; bounded in number, bytes and time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::engine::counters::Counters;
 use crate::engine::frame::Timestamp;
-use crate::engine::limits::{
-    FRAGMENT_BYTES_MAX, FRAGMENT_WAIT, FRAGMENTED_DATAGRAMS_MAX, FRAGMENTS_PER_DATAGRAM_MAX,
-};
+use crate::engine::limits::{FRAGMENT_BYTES_MAX, FRAGMENT_WAIT, FRAGMENTED_DATAGRAMS_MAX};
 use crate::engine::link::Scope;
 use crate::engine::net::ip::{Datagram, Fragment};
+use crate::engine::net::partial::{Partial, Taken, Whole};
 
 /// Names a datagram in pieces (RFC 791 §3.2, RFC 8200 §4.5), within its own network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     src: IpAddr,
     dst: IpAddr,
+    /// Of IPv4 only: IPv6 does not count it, and its fragments may differ in it.
     protocol: u8,
     id: u32,
     scope: Scope,
 }
 
-#[derive(Debug)]
-struct Partial {
-    since: Timestamp,
-    /// Disjoint, in order of their offsets.
-    pieces: Vec<(u32, Vec<u8>)>,
-    /// Length of the whole payload, once the last fragment was seen.
-    total: Option<u32>,
-}
-
 /// Datagrams that wait for fragments.
+///
+/// When a bound is reached the oldest goes first, so that floods of fragments that are never
+/// finished push each other out.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    partial: HashMap<Key, Partial>,
+    waiting: HashMap<Key, Partial>,
+    /// The keys of `waiting`, oldest first.
+    order: VecDeque<Key>,
+    /// Bytes of all that wait.
     bytes: usize,
+}
+
+impl Key {
+    fn new(datagram: &Datagram<'_>, id: u32, scope: Scope) -> Self {
+        let counts = datagram.src.is_ipv4();
+        Self {
+            src: datagram.src,
+            dst: datagram.dst,
+            protocol: if counts { datagram.protocol } else { 0 },
+            id,
+            scope,
+        }
+    }
 }
 
 impl Pool {
     pub(super) fn heap_bytes(&self) -> usize {
-        self.bytes + self.partial.capacity() * size_of::<(Key, Partial)>()
+        let table = self.waiting.capacity() * size_of::<(Key, Partial)>();
+        self.bytes + table + self.order.capacity() * size_of::<Key>()
     }
 
-    /// Takes a fragment in; the datagram's payload when it is the last that was missing.
+    /// Takes a fragment in; the datagram's payload when it was the last that was missing.
     pub(super) fn insert(
         &mut self,
         datagram: &Datagram<'_>,
@@ -50,147 +61,208 @@ impl Pool {
         scope: Scope,
         now: Timestamp,
         counters: &mut Counters,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Whole> {
         counters.fragments += 1;
-        let key = Key {
-            src: datagram.src,
-            dst: datagram.dst,
-            // IPv6 does not count the protocol: only the first fragment's is sure
-            protocol: if datagram.src.is_ipv4() {
-                datagram.protocol
-            } else {
-                0
-            },
-            id: fragment.id,
-            scope,
-        };
-        self.make_room(&key, now, counters);
-        let partial = self.partial.entry(key).or_insert_with(|| Partial {
-            since: now,
-            pieces: Vec::new(),
-            total: None,
-        });
-        let before = partial.bytes();
-        if !partial.insert(fragment, datagram.payload) {
-            counters.fragments_dropped += 1;
+        self.expire(now, counters);
+        let key = Key::new(datagram, fragment.id, scope);
+        let partial = self.entry(key, now, counters);
+        let before = partial.heap_bytes();
+        let taken = partial.insert(datagram, fragment);
+        let (after, complete) = (partial.heap_bytes(), partial.is_complete());
+        self.bytes = self.bytes + after - before;
+        match taken {
+            Taken::Yes if complete => return self.remove(key).map(Partial::into_whole),
+            Taken::Yes => self.shrink(counters),
+            Taken::Dropped => counters.fragments_dropped += 1,
+            Taken::TooMany => self.give_up(key, counters),
+            Taken::Contradiction => {
+                counters.fragments_contradictory += 1;
+                self.remove(key);
+            }
         }
-        self.bytes = self.bytes + partial.bytes() - before;
-        if !partial.is_complete() {
-            return None;
-        }
-        let whole = self.partial.remove(&key)?;
-        self.bytes -= whole.bytes();
-        Some(whole.into_payload())
+        None
     }
 
     /// Gives up datagrams that waited too long.
     pub(super) fn expire(&mut self, now: Timestamp, counters: &mut Counters) {
-        let bytes = &mut self.bytes;
-        self.partial.retain(|_, partial| {
-            let stays = now.since(partial.since) <= FRAGMENT_WAIT;
-            if !stays {
-                counters.fragments_expired += 1;
-                *bytes -= partial.bytes();
+        while let Some(oldest) = self.order.front().copied() {
+            let since = self.waiting.get(&oldest).map(|partial| partial.since);
+            if since.is_some_and(|since| now.since(since) <= FRAGMENT_WAIT) {
+                return;
             }
-            stays
-        });
-    }
-
-    /// A new datagram may cost the oldest its place: whole floods of fragments that are never
-    /// finished push each other out.
-    fn make_room(&mut self, key: &Key, now: Timestamp, counters: &mut Counters) {
-        if self
-            .partial
-            .get(key)
-            .is_some_and(|partial| now.since(partial.since) > FRAGMENT_WAIT)
-        {
             counters.fragments_expired += 1;
-            self.forget(*key);
-        }
-        while (self.partial.len() >= FRAGMENTED_DATAGRAMS_MAX && !self.partial.contains_key(key))
-            || self.bytes > FRAGMENT_BYTES_MAX
-        {
-            let oldest = self
-                .partial
-                .iter()
-                .min_by_key(|(_, partial)| partial.since)
-                .map(|(key, _)| *key);
-            let Some(oldest) = oldest else { return };
-            counters.fragments_dropped += self
-                .partial
-                .get(&oldest)
-                .map_or(0, |partial| partial.pieces.len() as u64);
-            self.forget(oldest);
+            self.remove(oldest);
         }
     }
 
-    fn forget(&mut self, key: Key) {
-        if let Some(partial) = self.partial.remove(&key) {
-            self.bytes -= partial.bytes();
+    /// The datagram of that key, a new one if there is none.
+    fn entry(&mut self, key: Key, now: Timestamp, counters: &mut Counters) -> &mut Partial {
+        if !self.waiting.contains_key(&key) {
+            if self.waiting.len() >= FRAGMENTED_DATAGRAMS_MAX {
+                self.give_up_oldest(counters);
+            }
+            self.order.push_back(key);
         }
+        self.waiting.entry(key).or_insert_with(|| Partial::new(now))
+    }
+
+    fn shrink(&mut self, counters: &mut Counters) {
+        while self.bytes > FRAGMENT_BYTES_MAX && !self.order.is_empty() {
+            self.give_up_oldest(counters);
+        }
+    }
+
+    fn give_up_oldest(&mut self, counters: &mut Counters) {
+        if let Some(oldest) = self.order.front().copied() {
+            self.give_up(oldest, counters);
+        }
+    }
+
+    fn give_up(&mut self, key: Key, counters: &mut Counters) {
+        let given_up = self.remove(key);
+        counters.fragments_dropped += given_up.map_or(0, |partial| partial.fragments);
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Partial> {
+        // The oldest when given up, one of the youngest when finished
+        if self.order.front() == Some(&key) {
+            self.order.pop_front();
+        } else if let Some(place) = self.order.iter().rposition(|other| *other == key) {
+            self.order.remove(place);
+        }
+        let partial = self.waiting.remove(&key)?;
+        self.bytes -= partial.heap_bytes();
+        Some(partial)
     }
 }
 
-impl Partial {
-    fn bytes(&self) -> usize {
-        self.pieces.iter().map(|(_, bytes)| bytes.len()).sum()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::limits::FRAGMENTS_PER_DATAGRAM_MAX;
+
+    const START: Timestamp = Timestamp::from_secs_nanos(1000, 0);
+
+    struct Bench {
+        pool: Pool,
+        counters: Counters,
+        now: Timestamp,
     }
 
-    /// What came first stays where fragments overlap: of a whole datagram sent once, all agree,
-    /// and who sends two in one gains nothing by the order. False when nothing of it was used.
-    fn insert(&mut self, fragment: Fragment, payload: &[u8]) -> bool {
-        let end = fragment.offset + payload.len() as u32;
-        if !fragment.more && self.total.is_none() {
-            self.total = Some(end);
-        }
-        if self.pieces.len() >= FRAGMENTS_PER_DATAGRAM_MAX || end > 65_535 {
-            return false;
-        }
-        let (mut from, mut fresh) = (fragment.offset, Vec::new());
-        for (start, bytes) in &self.pieces {
-            let stop = start + bytes.len() as u32;
-            if stop <= from || *start >= end {
-                continue;
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                pool: Pool::default(),
+                counters: Counters::default(),
+                now: START,
             }
-            push(&mut fresh, payload, fragment.offset, from, *start);
-            from = from.max(stop);
         }
-        push(&mut fresh, payload, fragment.offset, from, end);
-        let used = !fresh.is_empty();
-        self.pieces.extend(fresh);
-        self.pieces.sort_unstable_by_key(|(start, _)| *start);
-        used
-    }
 
-    fn is_complete(&self) -> bool {
-        let mut next = 0;
-        for (start, bytes) in &self.pieces {
-            if *start != next {
-                return false;
-            }
-            next += bytes.len() as u32;
+        fn take(&mut self, id: u32, offset: usize, more: bool, payload: &[u8]) -> Option<Vec<u8>> {
+            let datagram = Datagram {
+                src: [192, 0, 2, 1].into(),
+                dst: [192, 0, 2, 2].into(),
+                protocol: 6,
+                payload,
+                missing: 0,
+                fragment: None,
+                checksum_is_right: true,
+            };
+            let fragment = Fragment { id, offset, more };
+            let scope = Scope::default();
+            let Self {
+                pool,
+                counters,
+                now,
+            } = self;
+            let whole = pool.insert(&datagram, fragment, scope, *now, counters);
+            whole.map(|whole| whole.payload)
         }
-        self.total.is_some_and(|total| total <= next)
+
+        fn wait(&mut self, seconds: u64) {
+            self.now = self.now.plus(std::time::Duration::from_secs(seconds));
+        }
     }
 
-    fn into_payload(self) -> Vec<u8> {
-        let total = self.total.unwrap_or(0) as usize;
-        let mut whole: Vec<u8> = self
-            .pieces
-            .into_iter()
-            .flat_map(|(_, bytes)| bytes)
-            .collect();
-        whole.truncate(total);
-        whole
+    #[test]
+    fn a_finished_datagram_leaves_nothing_behind() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.take(1, 0, true, b"12345678"), None);
+        let whole = bench.take(1, 8, false, b"9");
+        assert_eq!(whole.as_deref(), Some(&b"123456789"[..]));
+        assert_eq!((bench.pool.bytes, bench.pool.waiting.len()), (0, 0));
+        assert!(bench.pool.order.is_empty());
     }
-}
 
-fn push(fresh: &mut Vec<(u32, Vec<u8>)>, payload: &[u8], start: u32, from: u32, to: u32) {
-    if from >= to {
-        return;
+    #[test]
+    fn datagrams_of_different_numbers_are_kept_apart() {
+        let mut bench = Bench::new();
+        bench.take(1, 0, true, b"11111111");
+        bench.take(2, 0, true, b"22222222");
+        let second = bench.take(2, 8, false, b"2");
+        let first = bench.take(1, 8, false, b"1");
+        assert_eq!(second.as_deref(), Some(&b"222222222"[..]));
+        assert_eq!(first.as_deref(), Some(&b"111111111"[..]));
     }
-    let range = (from - start) as usize..(to - start) as usize;
-    if let Some(bytes) = payload.get(range) {
-        fresh.push((from, bytes.to_vec()));
+
+    #[test]
+    fn a_fragment_that_comes_too_late_finishes_nothing() {
+        let mut bench = Bench::new();
+        bench.take(1, 0, true, b"12345678");
+        bench.wait(31);
+        assert_eq!(bench.take(1, 8, false, b"9"), None);
+        assert_eq!(bench.counters.fragments_expired, 1);
+    }
+
+    #[test]
+    fn a_fragment_after_half_a_minute_still_finishes() {
+        let mut bench = Bench::new();
+        bench.take(1, 0, true, b"12345678");
+        bench.wait(30);
+        assert!(bench.take(1, 8, false, b"9").is_some());
+    }
+
+    #[test]
+    fn an_overlap_that_differs_gives_up_what_waits_and_a_repetition_is_read() {
+        let mut bench = Bench::new();
+        bench.take(1, 0, true, b"12345678abcdefgh");
+        assert_eq!(bench.take(1, 8, false, b"XXXXXXXXX"), None);
+        assert_eq!(bench.counters.fragments_contradictory, 1);
+        bench.take(1, 0, true, b"12345678abcdefgh");
+        assert!(bench.take(1, 16, false, b"end").is_some());
+    }
+
+    #[test]
+    fn a_flood_costs_the_oldest_first_and_stays_within_both_bounds() {
+        let mut bench = Bench::new();
+        for id in 0..20_000 {
+            bench.take(id, 0, true, &[7; 16_000]);
+            assert!(bench.pool.bytes <= FRAGMENT_BYTES_MAX);
+            assert!(bench.pool.waiting.len() <= FRAGMENTED_DATAGRAMS_MAX);
+            assert_eq!(bench.pool.waiting.len(), bench.pool.order.len());
+        }
+        assert_eq!(bench.take(0, 16_000, false, b"end"), None);
+        assert!(bench.take(19_999, 16_000, false, b"end").is_some());
+        assert!(bench.counters.fragments_dropped > 19_000);
+    }
+
+    #[test]
+    fn a_flood_of_small_fragments_is_bounded_by_number() {
+        let mut bench = Bench::new();
+        for id in 0..2_000 {
+            bench.take(id, 8, true, &[7; 8]);
+        }
+        assert_eq!(bench.pool.waiting.len(), FRAGMENTED_DATAGRAMS_MAX);
+        assert_eq!(bench.counters.fragments_dropped, 2_000 - 512);
+    }
+
+    #[test]
+    fn a_datagram_that_is_all_holes_is_given_up_and_counted() {
+        let mut bench = Bench::new();
+        for place in 0..=FRAGMENTS_PER_DATAGRAM_MAX {
+            bench.take(1, place * 16, true, &[7; 8]);
+        }
+        assert!(bench.pool.waiting.is_empty());
+        assert_eq!(bench.counters.fragments_dropped, 64);
     }
 }

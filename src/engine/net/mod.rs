@@ -8,10 +8,16 @@ use crate::engine::frame::{Frame, Timestamp};
 use crate::engine::limits::ENCAPSULATION_DEPTH_MAX;
 use crate::engine::link::{LinkError, NetworkPayload, Scope, decapsulate, tunnel};
 use crate::engine::net::defrag::Pool;
-use crate::engine::net::ip::Datagram;
+use crate::engine::net::ip::{Datagram, Ending};
+use crate::engine::net::partial::Whole;
+use crate::engine::net::senders::Senders;
 
 mod defrag;
 mod ip;
+mod ipv4;
+mod ipv6;
+mod partial;
+mod senders;
 
 /// What the transport layer gets: one whole datagram.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +40,16 @@ pub struct IpPacket<'a> {
 #[derive(Debug, Default)]
 pub struct Decoder {
     pool: Pool,
+    senders: Senders,
+}
+
+/// An IP packet on its way in.
+struct Step<'a> {
+    found: NetworkPayload<'a>,
+    ending: Ending,
+    now: Timestamp,
+    /// Tunnels around it.
+    depth: usize,
 }
 
 impl Decoder {
@@ -49,10 +65,24 @@ impl Decoder {
         counters: &mut Counters,
         handler: &mut impl FnMut(&IpPacket<'_>, &mut Counters),
     ) {
-        counters.frames_cut += u64::from(frame.bytes.len() < frame.wire_len as usize);
+        let missing = (frame.wire_len as usize).saturating_sub(frame.bytes.len());
+        counters.frames_cut += u64::from(missing > 0);
         match decapsulate(frame.link, frame.bytes) {
-            Ok(found) => self.on_packet(found, frame.time, 0, counters, handler),
-            Err(error) => count(error, counters),
+            Ok(found) => {
+                let step = Step {
+                    found,
+                    ending: match missing {
+                        0 => Ending::Whole,
+                        _ => Ending::MayBeCut(missing),
+                    },
+                    now: frame.time,
+                    depth: 0,
+                };
+                self.on_packet(&step, counters, handler);
+            }
+            Err(LinkError::Malformed) => counters.link_malformed += 1,
+            Err(LinkError::NotIp) => counters.link_not_ip += 1,
+            Err(LinkError::TooDeep) => counters.tunnel_too_deep += 1,
         }
     }
 
@@ -61,57 +91,103 @@ impl Decoder {
         self.pool.expire(now, counters);
     }
 
-    /// Bytes held by fragments that wait.
+    /// Bytes held: fragments that wait, and what is known of senders.
     pub fn heap_bytes(&self) -> usize {
-        self.pool.heap_bytes()
+        self.pool.heap_bytes() + self.senders.heap_bytes()
     }
 
     fn on_packet(
         &mut self,
-        found: NetworkPayload<'_>,
-        now: Timestamp,
-        depth: usize,
+        step: &Step<'_>,
         counters: &mut Counters,
         handler: &mut impl FnMut(&IpPacket<'_>, &mut Counters),
     ) {
-        let scope = found.scope;
-        let Some(datagram) = ip::parse(found.bytes) else {
+        let Some(datagram) = ip::parse(step.found.bytes, step.ending) else {
             counters.ip_malformed += 1;
             return;
         };
-        let Some(fragment) = datagram.fragment else {
-            return self.on_datagram(&datagram, scope, now, depth, counters, handler);
-        };
-        let whole = self.pool.insert(&datagram, fragment, scope, now, counters);
-        let Some(payload) = whole else { return };
-        let mut datagram = Datagram {
-            payload: &payload,
-            fragment: None,
-            ..datagram
-        };
-        if datagram.src.is_ipv6() && ip::walk_extensions(&mut datagram).is_none() {
-            counters.ip_malformed += 1;
+        if !self.senders.admit(&datagram, step.found.scope) {
+            counters.ip_checksum_wrong += 1;
             return;
         }
-        self.on_datagram(&datagram, scope, now, depth, counters, handler);
+        if datagram.fragment.is_some() {
+            self.on_fragment(step, datagram, counters, handler);
+        } else {
+            self.on_datagram(step, &datagram, counters, handler);
+        }
+    }
+
+    fn on_fragment(
+        &mut self,
+        step: &Step<'_>,
+        datagram: Datagram<'_>,
+        counters: &mut Counters,
+        handler: &mut impl FnMut(&IpPacket<'_>, &mut Counters),
+    ) {
+        let Some(fragment) = datagram.fragment else {
+            return;
+        };
+        let (scope, now) = (step.found.scope, step.now);
+        let Some(whole) = self.pool.insert(&datagram, fragment, scope, now, counters) else {
+            return;
+        };
+        match reassembled(&datagram, &whole) {
+            Some(datagram) => self.on_datagram(step, &datagram, counters, handler),
+            None => counters.ip_malformed += 1,
+        }
     }
 
     fn on_datagram(
         &mut self,
+        step: &Step<'_>,
         datagram: &Datagram<'_>,
-        scope: Scope,
-        now: Timestamp,
-        depth: usize,
         counters: &mut Counters,
         handler: &mut impl FnMut(&IpPacket<'_>, &mut Counters),
     ) {
+        let scope = step.found.scope;
         match tunnel::open(scope, datagram.protocol, datagram.payload) {
-            None => handler(&packet(datagram, scope), counters),
-            Some(_) if depth >= ENCAPSULATION_DEPTH_MAX => counters.tunnel_too_deep += 1,
-            Some(Ok(inner)) => self.on_packet(inner, now, depth + 1, counters, handler),
-            Some(Err(error)) => count(error, counters),
+            None => {}
+            Some(_) if step.depth >= ENCAPSULATION_DEPTH_MAX => {
+                counters.tunnel_too_deep += 1;
+                return;
+            }
+            Some(Ok(found)) => {
+                let step = Step {
+                    found,
+                    ending: Ending::MayBeCut(datagram.missing),
+                    now: step.now,
+                    depth: step.depth + 1,
+                };
+                return self.on_packet(&step, counters, handler);
+            }
+            // It goes on as what it is: only a port made it look like a tunnel, or there is
+            // no IP packet inside.
+            Some(Err(LinkError::NotIp)) => {}
+            Some(Err(_)) => counters.tunnel_malformed += 1,
         }
+        handler(&packet(datagram, scope), counters);
     }
+}
+
+/// A datagram of fragments, the headers between IP and transport skipped: in pieces nobody could
+/// read them.
+fn reassembled<'a>(last: &Datagram<'_>, whole: &'a Whole) -> Option<Datagram<'a>> {
+    let mut datagram = Datagram {
+        src: last.src,
+        dst: last.dst,
+        protocol: whole.protocol,
+        payload: &whole.payload,
+        missing: whole.missing,
+        fragment: None,
+        checksum_is_right: true,
+    };
+    if datagram.src.is_ipv4() {
+        ipv4::skip_authentication(&mut datagram)?;
+        return Some(datagram);
+    }
+    ipv6::skip_extensions(&mut datagram)?;
+    // A fragment header in a fragment: no host sends it, and no bound is worth its while.
+    datagram.fragment.is_none().then_some(datagram)
 }
 
 fn packet<'a>(datagram: &Datagram<'a>, scope: Scope) -> IpPacket<'a> {
@@ -121,15 +197,7 @@ fn packet<'a>(datagram: &Datagram<'a>, scope: Scope) -> IpPacket<'a> {
         dst: datagram.dst,
         protocol: datagram.protocol,
         payload: datagram.payload,
-        cut: datagram.cut,
-    }
-}
-
-fn count(error: LinkError, counters: &mut Counters) {
-    match error {
-        LinkError::Malformed => counters.link_malformed += 1,
-        LinkError::NotIp => counters.link_not_ip += 1,
-        LinkError::TooDeep => counters.tunnel_too_deep += 1,
+        cut: datagram.missing > 0,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Conversations as scripts: `>` is the client, `<` the server; `\r\n` is written `|`.
 
+mod http1;
+
 use std::net::SocketAddr;
 
 use proptest::prelude::*;

@@ -1,0 +1,149 @@
+//! Who sends right IPv4 header checksums: decoys with wrong ones are told from network cards that
+//! are to complete them.
+
+use std::net::IpAddr;
+
+use crate::engine::limits::CHECKSUM_SENDERS_MAX;
+use crate::engine::link::Scope;
+use crate::engine::net::ip::Datagram;
+
+/// A direction is two addresses in a scope. The table has one place for each hash, and whoever
+/// comes last has it: what is lost with a place is only the reason to drop a decoy, never a
+/// packet.
+#[derive(Debug)]
+pub(super) struct Senders {
+    places: Box<[Place]>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    /// Hash of the direction.
+    direction: u64,
+    right: u16,
+    /// Those that were let through.
+    wrong: u16,
+}
+
+/// A direction without checksums shows a right one by accident, once in 65,536 packets; one that
+/// has them starts with right ones. So a right one outweighs this many wrong ones before it.
+const RIGHT_OUTWEIGHS: u32 = 8;
+
+impl Default for Senders {
+    fn default() -> Self {
+        Self {
+            places: vec![Place::default(); CHECKSUM_SENDERS_MAX].into_boxed_slice(),
+        }
+    }
+}
+
+impl Senders {
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.places)
+    }
+
+    /// Whether the datagram is to be read: its header checksum is right, or its direction has not
+    /// shown that it sends right ones.
+    pub(super) fn admit(&mut self, datagram: &Datagram<'_>, scope: Scope) -> bool {
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (datagram.src, datagram.dst) else {
+            return true;
+        };
+        let addresses = u64::from(src.to_bits()) << 32 | u64::from(dst.to_bits());
+        let [vlans, tunnel] = scope.words();
+        let direction = mix(mix(addresses) ^ (u64::from(tunnel) << 32 | u64::from(vlans)));
+        let at = (direction >> 32) as usize % self.places.len();
+        let Some(place) = self.places.get_mut(at) else {
+            return true;
+        };
+        if place.direction != direction {
+            *place = Place {
+                direction,
+                ..Place::default()
+            };
+        }
+        place.admit(datagram.checksum_is_right)
+    }
+}
+
+impl Place {
+    fn admit(&mut self, right: bool) -> bool {
+        if right {
+            self.right = self.right.saturating_add(1);
+            return true;
+        }
+        if u32::from(self.right) * RIGHT_OUTWEIGHS > u32::from(self.wrong) {
+            return false;
+        }
+        self.wrong = self.wrong.saturating_add(1);
+        true
+    }
+}
+
+/// Spreads the bits (the finalizer of MurmurHash3): quick, and nobody gains by a collision.
+const fn mix(mut bits: u64) -> u64 {
+    bits ^= bits >> 33;
+    bits = bits.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    bits ^= bits >> 33;
+    bits = bits.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    bits ^ (bits >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(src: u8, right: bool) -> Datagram<'static> {
+        Datagram {
+            src: IpAddr::from([192, 0, 2, src]),
+            dst: IpAddr::from([203, 0, 113, 1]),
+            protocol: 6,
+            payload: b"",
+            missing: 0,
+            fragment: None,
+            checksum_is_right: right,
+        }
+    }
+
+    fn admitted(senders: &mut Senders, src: u8, right: bool) -> bool {
+        senders.admit(&datagram(src, right), Scope::default())
+    }
+
+    #[test]
+    fn a_sender_of_wrong_checksums_only_is_read() {
+        let mut senders = Senders::default();
+        assert!((0..1000).all(|_| admitted(&mut senders, 1, false)));
+    }
+
+    #[test]
+    fn a_wrong_checksum_after_right_ones_is_dropped() {
+        let mut senders = Senders::default();
+        assert!(admitted(&mut senders, 1, true));
+        assert!((0..1000).all(|_| !admitted(&mut senders, 1, false)));
+        assert!(admitted(&mut senders, 1, true));
+    }
+
+    #[test]
+    fn one_checksum_that_is_right_by_accident_condemns_nobody() {
+        let mut senders = Senders::default();
+        assert!((0..100).all(|_| admitted(&mut senders, 1, false)));
+        assert!(admitted(&mut senders, 1, true));
+        assert!((0..100).all(|_| admitted(&mut senders, 1, false)));
+    }
+
+    #[test]
+    fn a_decoy_before_the_first_right_checksum_does_not_let_others_through() {
+        let mut senders = Senders::default();
+        admitted(&mut senders, 1, false);
+        admitted(&mut senders, 1, true);
+        assert!(!admitted(&mut senders, 1, false));
+    }
+
+    #[test]
+    fn directions_do_not_judge_each_other() {
+        let mut senders = Senders::default();
+        admitted(&mut senders, 1, true);
+        assert!(admitted(&mut senders, 2, false));
+        let mut tagged = Scope::default();
+        tagged.push_vlan(7);
+        assert!(senders.admit(&datagram(1, false), tagged));
+    }
+}
