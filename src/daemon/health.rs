@@ -218,7 +218,7 @@ fn remark(name: &str, text: &str, cure: &str) -> Remark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::link::LinkState;
+    use crate::capture::LinkState;
 
     fn tap(received: u64, up: bool) -> TapReport {
         TapReport {
@@ -226,6 +226,7 @@ mod tests {
                 index: 3,
                 up,
                 received,
+                ..LinkState::default()
             }),
             ..TapReport::default()
         }

@@ -38,7 +38,6 @@ mod health;
 mod journal;
 mod keeper;
 mod lighting;
-mod link;
 pub mod lock;
 mod notify;
 mod present;

@@ -72,10 +72,10 @@ fn way() -> &'static [&'static str] {
 
 fn works(way: &[&str]) -> bool {
     let mut command = Command::new("unshare");
-    command.args(way).args(["sh", "-c", MOUNTS]);
+    command.args(way).args(["sh", "-c", MOUNT]);
     command.stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
-/// What a container may forbid though it allows namespaces: `ip netns` mounts both.
-const MOUNTS: &str = "mount -t tmpfs tmpfs /run && mount -t sysfs sysfs /sys";
+/// What a container may forbid though it allows namespaces: their names live there.
+const MOUNT: &str = "mount -t tmpfs tmpfs /run";
