@@ -3,10 +3,11 @@
 import ipaddress
 import struct
 
-from .canary import HEADER, ID, INSIDE, OUTSIDE, TARGET
+from .canary import HEADER as HTTPS, ID, INSIDE, OUTSIDE, TARGET
 from .case import case
 from .flow import SERVER, SERVER6, Flow, get
 
+HEADER = HTTPS.replace("https://", "http://")  # visitors come in the clear: nothing is altered
 PROXY, GATEWAY = "192.168.1.5", "192.168.1.1"
 OUTSIDE6, INSIDE6 = "2001:db8::77", "fd00:1::20"
 
