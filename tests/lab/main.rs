@@ -14,6 +14,8 @@
     reason = "a test may assert in the plainest way"
 )]
 
+mod behind_haproxy;
+mod behind_nginx;
 mod disk;
 mod faults;
 mod idle;
@@ -21,6 +23,7 @@ mod kills;
 mod lights;
 mod namespaces;
 mod network;
+mod proxy;
 mod reload;
 mod tap;
 mod visits;
