@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use tokio::sync::watch;
 
 use super::*;
-use crate::engine::event::{EventId, EventKind, Flags, MatchKind, Origin};
+use crate::engine::event::{Alterations, EventId, EventKind, Flags, MatchKind, Origin};
 use crate::engine::frame::Timestamp;
 use crate::led::{AlertKind, LightState};
 use crate::store::Unacknowledged;
@@ -40,6 +40,7 @@ pub fn visit(method: Option<&str>) -> Event {
         alpn: None,
         ja4: None,
         flags: Flags::NONE,
+        alterations: Alterations::NONE,
     }
 }
 

@@ -107,6 +107,81 @@ impl Serialize for Flags {
     }
 }
 
+/// What was done to a canary's URL on its way into a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Alterations(u16);
+
+impl Alterations {
+    /// The URL came as it was given away.
+    pub const NONE: Self = Self(0);
+    /// Capital letters became small ones.
+    pub const LOWER_CASED: Self = Self(1);
+    /// Characters that were percent-encoded stand plainly.
+    pub const PERCENT_DECODED: Self = Self(1 << 1);
+    /// Characters that stood plainly are percent-encoded.
+    pub const PERCENT_ENCODED: Self = Self(1 << 2);
+    /// The query is gone.
+    pub const QUERY_DROPPED: Self = Self(1 << 3);
+    /// The query is another one.
+    pub const QUERY_CHANGED: Self = Self(1 << 4);
+    /// Parameters stand before or behind those that belong there.
+    pub const PARAMETERS_ADDED: Self = Self(1 << 5);
+    /// The end is missing.
+    pub const CUT_SHORT: Self = Self(1 << 6);
+    /// Punctuation of the surrounding text hangs at the end.
+    pub const TRAILING_PUNCTUATION: Self = Self(1 << 7);
+    /// `www.` was put before the host.
+    pub const WWW_ADDED: Self = Self(1 << 8);
+    /// `www.` was taken off the host.
+    pub const WWW_DROPPED: Self = Self(1 << 9);
+    /// https became http, or http became https.
+    pub const SCHEME_CHANGED: Self = Self(1 << 10);
+
+    const NAMES: [(Self, &'static str); 11] = [
+        (Self::LOWER_CASED, "lower_cased"),
+        (Self::PERCENT_DECODED, "percent_decoded"),
+        (Self::PERCENT_ENCODED, "percent_encoded"),
+        (Self::QUERY_DROPPED, "query_dropped"),
+        (Self::QUERY_CHANGED, "query_changed"),
+        (Self::PARAMETERS_ADDED, "parameters_added"),
+        (Self::CUT_SHORT, "cut_short"),
+        (Self::TRAILING_PUNCTUATION, "trailing_punctuation"),
+        (Self::WWW_ADDED, "www_added"),
+        (Self::WWW_DROPPED, "www_dropped"),
+        (Self::SCHEME_CHANGED, "scheme_changed"),
+    ];
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are in the set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of what is in the set, in a fixed order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES
+            .into_iter()
+            .filter(move |(alteration, _)| self.contains(*alteration))
+            .map(|(_, name)| name)
+    }
+}
+
+impl Serialize for Alterations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
+    }
+}
+
 /// One event, as it is printed and kept: keys in this order, a key without a value left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
@@ -188,6 +263,9 @@ pub struct Event {
     /// What makes it less than perfect.
     #[serde(skip_serializing_if = "Flags::is_empty")]
     pub flags: Flags,
+    /// What had been done to the canary's URL.
+    #[serde(skip_serializing_if = "Alterations::is_empty")]
+    pub alterations: Alterations,
 }
 
 /// Something learned about an event after it was told.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::app::{Observer, RequestHead, Session};
-use crate::engine::canary::{Judgement, Match, Matcher, normalize_host};
+use crate::engine::canary::{Doubt, Judgement, Match, Matcher, normalize_host};
 use crate::engine::counters::Counters;
 use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink, Origin, wire_text};
 use crate::engine::frame::Timestamp;
@@ -105,6 +105,10 @@ impl<K: EventSink> Observer for Reading<'_, K> {
             return None;
         }
         let judgement = self.reporter.matcher.judge(context.src.ip(), head);
+        let found = match hop_is_the_visitors(context, &judgement) {
+            true => found.map(|found| found.seen_by(SCHEME)),
+            false => found,
+        };
         let id = self.reporter.next_id();
         self.counters.events += 1;
         self.sink
@@ -130,6 +134,16 @@ impl<K: EventSink> Observer for Reading<'_, K> {
     }
 }
 
+/// Whether the visitor sent these packets, and no proxy, which may speak by another scheme than
+/// the visitor spoke to it.
+fn hop_is_the_visitors(context: &StreamContext, judgement: &Judgement) -> bool {
+    judgement.client == context.src.ip().to_canonical()
+        && judgement.doubt != Some(Doubt::SilentProxy)
+}
+
+/// What the streams are that are read.
+const SCHEME: &str = "http";
+
 /// Whether a request that meets no canary is told of: HEAD and GET are.
 fn is_background(head: &RequestHead<'_>) -> bool {
     head.method == b"HEAD" || head.method == b"GET"
@@ -143,6 +157,7 @@ fn compose(
     found: Option<Match>,
     judgement: Judgement,
 ) -> Event {
+    let alterations = found.as_ref().map(|found| found.alterations);
     let canary = found.as_ref().map(|found| &found.canary);
     Event {
         id,
@@ -164,7 +179,7 @@ fn compose(
         dst: context.dst.ip(),
         dst_port: context.dst.port(),
         vlan: context.scope.vlan(),
-        scheme: "http",
+        scheme: SCHEME,
         method: Some(text(head.method)),
         host,
         target: Some(wire_text(head.target)),
@@ -177,6 +192,7 @@ fn compose(
         alpn: None,
         ja4: None,
         flags: context.flags.with(head.flags),
+        alterations: alterations.unwrap_or_default(),
     }
 }
 

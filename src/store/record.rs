@@ -85,6 +85,9 @@ pub struct EventRecord {
     /// What makes it less than perfect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Cow<'static, str>>,
+    /// What had been done to the canary's URL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alterations: Vec<Cow<'static, str>>,
 }
 
 impl EventRecord {
@@ -125,6 +128,7 @@ impl From<&Event> for EventRecord {
             alpn: event.alpn.clone(),
             ja4: event.ja4.clone(),
             flags: event.flags.names().map(Cow::from).collect(),
+            alterations: event.alterations.names().map(Cow::from).collect(),
         }
     }
 }

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "tests may assert in the plainest way")]
 
-use canarytap::engine::event::{Detail, Event, EventId, EventKind, Flags, MatchKind, Origin};
+use canarytap::engine::event::{
+    Alterations, Detail, Event, EventId, EventKind, Flags, MatchKind, Origin,
+};
 use canarytap::engine::frame::Timestamp;
 use canarytap::store::Incoming;
 
@@ -45,6 +47,7 @@ pub fn request(id: u64) -> Event {
         alpn: None,
         ja4: None,
         flags: Flags::NONE,
+        alterations: Alterations::NONE,
     }
 }
 

@@ -64,6 +64,7 @@ fn values(event: &EventRecord) -> [String; KEYS.len()] {
         text(&event.alpn),
         text(&event.ja4),
         event.flags.join(" "),
+        event.alterations.join(" "),
     ]
 }
 
@@ -76,7 +77,7 @@ const FORMULA: [char; 10] = [
     '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
 ];
 
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "seq",
     "time",
     "kind",
@@ -105,6 +106,7 @@ const KEYS: [&str; 28] = [
     "alpn",
     "ja4",
     "flags",
+    "alterations",
 ];
 
 #[cfg(test)]

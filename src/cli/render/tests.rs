@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::*;
 
 fn visit() -> EventRecord {
-    let text = r#"{"seq":41,"time":"2013-04-30T17:28:32.104512Z","kind":"visit","alert":true,"canary":"k7f3q2m9","channel":"skype","label":"login link","match":"url","origin":"outside","client":"65.52.100.214","src":"65.52.100.214","src_port":50112,"dst":"192.168.1.10","dst_port":80,"vlan":10,"scheme":"http","method":"HEAD","host":"www.example.org","target":"/x/login.html?user=tbtest&password=geheim","version":"HTTP/1.1","status":200,"user_agent":"Mozilla/5.0","referer":"http://a.example/","forwarded_for":"192.0.2.1","sni":"www.example.org","alpn":"h2","ja4":"t13d","flags":["midstream","gap"]}"#;
+    let text = r#"{"seq":41,"time":"2013-04-30T17:28:32.104512Z","kind":"visit","alert":true,"canary":"k7f3q2m9","channel":"skype","label":"login link","match":"url","origin":"outside","client":"65.52.100.214","src":"65.52.100.214","src_port":50112,"dst":"192.168.1.10","dst_port":80,"vlan":10,"scheme":"http","method":"HEAD","host":"www.example.org","target":"/x/login.html?user=tbtest&password=geheim","version":"HTTP/1.1","status":200,"user_agent":"Mozilla/5.0","referer":"http://a.example/","forwarded_for":"192.0.2.1","sni":"www.example.org","alpn":"h2","ja4":"t13d","flags":["midstream","gap"],"alterations":["lower_cased"]}"#;
     serde_json::from_str(text).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn on_terminal(width: usize) -> Look {
 fn json_has_the_documented_keys_in_their_order_and_none_without_value() {
     let text = printed(Format::Jsonl, Look::default(), &[visit(), bare()]);
     let expected = concat!(
-        r#"{"seq":41,"time":"2013-04-30T17:28:32.104512Z","kind":"visit","alert":true,"canary":"k7f3q2m9","channel":"skype","label":"login link","match":"url","origin":"outside","client":"65.52.100.214","src":"65.52.100.214","src_port":50112,"dst":"192.168.1.10","dst_port":80,"vlan":10,"scheme":"http","method":"HEAD","host":"www.example.org","target":"/x/login.html?user=tbtest&password=geheim","version":"HTTP/1.1","status":200,"user_agent":"Mozilla/5.0","referer":"http://a.example/","forwarded_for":"192.0.2.1","sni":"www.example.org","alpn":"h2","ja4":"t13d","flags":["midstream","gap"]}"#,
+        r#"{"seq":41,"time":"2013-04-30T17:28:32.104512Z","kind":"visit","alert":true,"canary":"k7f3q2m9","channel":"skype","label":"login link","match":"url","origin":"outside","client":"65.52.100.214","src":"65.52.100.214","src_port":50112,"dst":"192.168.1.10","dst_port":80,"vlan":10,"scheme":"http","method":"HEAD","host":"www.example.org","target":"/x/login.html?user=tbtest&password=geheim","version":"HTTP/1.1","status":200,"user_agent":"Mozilla/5.0","referer":"http://a.example/","forwarded_for":"192.0.2.1","sni":"www.example.org","alpn":"h2","ja4":"t13d","flags":["midstream","gap"],"alterations":["lower_cased"]}"#,
         "\n",
         r#"{"time":"2013-04-30T17:28:33.000000Z","kind":"request","alert":false,"origin":"inside","client":"2001:db8::1","src":"2001:db8::1","src_port":1,"dst":"2001:db8::2","dst_port":80,"scheme":"http","method":"GET","host":"www.example.org","target":"/"}"#,
         "\n",
@@ -102,7 +102,7 @@ fn csv_has_a_field_for_each_key_of_the_json() {
         rest = &rest[at..];
     }
     assert_eq!(lines[1].split(',').count(), header.len());
-    assert!(lines[1].ends_with("t13d,midstream gap"));
+    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased"));
 }
 
 #[test]

@@ -76,7 +76,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::engine::event::{EventKind, Flags, Origin};
+    use crate::engine::event::{Alterations, EventKind, Flags, Origin};
     use crate::engine::frame::Timestamp;
 
     fn event(id: u64) -> Event {
@@ -111,6 +111,7 @@ mod tests {
             alpn: None,
             ja4: None,
             flags: Flags::NONE,
+            alterations: Alterations::NONE,
         }
     }
 

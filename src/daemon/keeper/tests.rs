@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::*;
 use crate::daemon::queue::QueueSink;
 use crate::engine::event::EventSink as _;
-use crate::engine::event::{Detail, EventId, Flags, MatchKind, Origin};
+use crate::engine::event::{Alterations, Detail, EventId, Flags, MatchKind, Origin};
 use crate::engine::frame::Timestamp;
 use crate::led::{Activity, AlertKind, LightState};
 use crate::store::{EventQuery, StoreReader};
@@ -122,6 +122,7 @@ pub fn event(id: u64, kind: EventKind, method: &str) -> Event {
         alpn: None,
         ja4: None,
         flags: Flags::NONE,
+        alterations: Alterations::NONE,
     }
 }
 

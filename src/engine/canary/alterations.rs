@@ -2,104 +2,33 @@
 
 use crate::engine::canary::percent::{Octet, octets};
 use crate::engine::canary::url::{NormalizedUrl, normal_component, split_target};
+use crate::engine::event::Alterations;
 
-/// A set of alterations of a URL.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Alterations(u16);
-
-impl Alterations {
-    /// The URL came as it was given away.
-    pub const NONE: Self = Self(0);
-    /// Capital letters became small ones.
-    pub const LOWER_CASED: Self = Self(1);
-    /// Characters that were percent-encoded stand plainly.
-    pub const PERCENT_DECODED: Self = Self(1 << 1);
-    /// Characters that stood plainly are percent-encoded.
-    pub const PERCENT_ENCODED: Self = Self(1 << 2);
-    /// The query is gone.
-    pub const QUERY_DROPPED: Self = Self(1 << 3);
-    /// The query is another one.
-    pub const QUERY_CHANGED: Self = Self(1 << 4);
-    /// Parameters stand before or behind those that belong there.
-    pub const PARAMETERS_ADDED: Self = Self(1 << 5);
-    /// The end is missing.
-    pub const CUT_SHORT: Self = Self(1 << 6);
-    /// Punctuation of the surrounding text hangs at the end.
-    pub const TRAILING_PUNCTUATION: Self = Self(1 << 7);
-    /// `www.` was put before the host.
-    pub const WWW_ADDED: Self = Self(1 << 8);
-    /// `www.` was taken off the host.
-    pub const WWW_DROPPED: Self = Self(1 << 9);
-    /// https became http, or http became https.
-    pub const SCHEME_CHANGED: Self = Self(1 << 10);
-
-    const NAMES: [(Self, &'static str); 11] = [
-        (Self::LOWER_CASED, "lower_cased"),
-        (Self::PERCENT_DECODED, "percent_decoded"),
-        (Self::PERCENT_ENCODED, "percent_encoded"),
-        (Self::QUERY_DROPPED, "query_dropped"),
-        (Self::QUERY_CHANGED, "query_changed"),
-        (Self::PARAMETERS_ADDED, "parameters_added"),
-        (Self::CUT_SHORT, "cut_short"),
-        (Self::TRAILING_PUNCTUATION, "trailing_punctuation"),
-        (Self::WWW_ADDED, "www_added"),
-        (Self::WWW_DROPPED, "www_dropped"),
-        (Self::SCHEME_CHANGED, "scheme_changed"),
-    ];
-
-    /// Both sets together.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+/// What was done to `canary`, written as `written`, when `target` was asked of `host`.
+pub(super) fn alterations_between(
+    written: &str,
+    canary: &NormalizedUrl,
+    host: &str,
+    target: &[u8],
+) -> Alterations {
+    let (path, query) = split_target(target);
+    let seen = NormalizedUrl::from_request(host, target);
+    let (written_path, written_query) = split_target(written.as_bytes());
+    let mut set = of_host(&canary.host, host).with(of_target(canary, &seen));
+    if canary.path == seen.path {
+        set = set.with(of_writing(written_path, path));
     }
-
-    /// Whether all of `other` are in the set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+    if let (true, Some(written), Some(query)) = (canary.query == seen.query, written_query, query) {
+        set = set.with(of_writing(written, query));
     }
+    set
+}
 
-    /// Whether the set is empty.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The names of what is in the set, in a fixed order.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES
-            .into_iter()
-            .filter(move |(alteration, _)| self.contains(*alteration))
-            .map(|(_, name)| name)
-    }
-
-    /// What was done to `canary`, written as `written`, when `target` was asked of `host`.
-    pub(super) fn between(
-        written: &str,
-        canary: &NormalizedUrl,
-        host: &str,
-        target: &[u8],
-    ) -> Self {
-        let (path, query) = split_target(target);
-        let seen = NormalizedUrl::from_request(host, target);
-        let (written_path, written_query) = split_target(written.as_bytes());
-        let mut set = of_host(&canary.host, host).with(of_target(canary, &seen));
-        if canary.path == seen.path {
-            set = set.with(of_writing(written_path, path));
-        }
-        if let (true, Some(written), Some(query)) =
-            (canary.query == seen.query, written_query, query)
-        {
-            set = set.with(of_writing(written, query));
-        }
-        set
-    }
-
-    /// Adds [`SCHEME_CHANGED`](Self::SCHEME_CHANGED) when `written` does not begin with `scheme`.
-    #[must_use]
-    pub(super) fn with_scheme(self, written: &str, scheme: &str) -> Self {
-        match written.split_once("://") {
-            Some((own, _)) if !own.eq_ignore_ascii_case(scheme) => self.with(Self::SCHEME_CHANGED),
-            _ => self,
-        }
+/// [`SCHEME_CHANGED`](Alterations::SCHEME_CHANGED) when `written` does not begin with `scheme`.
+pub(super) fn of_scheme(written: &str, scheme: &str) -> Alterations {
+    match written.split_once("://") {
+        Some((own, _)) if !own.eq_ignore_ascii_case(scheme) => Alterations::SCHEME_CHANGED,
+        _ => Alterations::NONE,
     }
 }
 
@@ -247,7 +176,7 @@ mod tests {
 
     fn between(written: &str, host: &str, target: &str) -> Vec<&'static str> {
         let canary = NormalizedUrl::parse(written).unwrap();
-        Alterations::between(written, &canary, host, target.as_bytes())
+        alterations_between(written, &canary, host, target.as_bytes())
             .names()
             .collect()
     }
@@ -316,12 +245,11 @@ mod tests {
 
     #[test]
     fn another_scheme_is_told() {
-        let set = Alterations::NONE;
         assert_eq!(
-            set.with_scheme("https://a.org/", "http"),
+            of_scheme("https://a.org/", "http"),
             Alterations::SCHEME_CHANGED
         );
-        assert!(set.with_scheme("HTTPS://a.org/", "https").is_empty());
+        assert!(of_scheme("HTTPS://a.org/", "https").is_empty());
     }
 
     #[test]

@@ -4,14 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::engine::app::RequestHead;
-use crate::engine::canary::alterations::{Alterations, queries_within, without_punctuation};
+use crate::engine::canary::alterations::{
+    alterations_between, of_scheme, queries_within, without_punctuation,
+};
 use crate::engine::canary::host::NormalHost;
 use crate::engine::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
 use crate::engine::canary::origin::{Home, Judgement};
 use crate::engine::canary::token::TokenIndex;
 use crate::engine::canary::url::{NormalizedUrl, as_servers_read, normal_component};
 use crate::engine::canary::{Canary, PortSet, Watch};
-use crate::engine::event::MatchKind;
+use crate::engine::event::{Alterations, MatchKind};
 
 /// Everything that is watched, ready to be asked. Built once from a [`Watch`], never changed:
 /// what it costs to ask does not grow with the number of canaries or hosts.
@@ -38,13 +40,19 @@ pub struct Match {
     pub kind: MatchKind,
     /// What had been done to its URL.
     pub alterations: Alterations,
+    /// Whether another page was asked for, and the canary stands in its Referer only.
+    pub by_referer: bool,
 }
 
 impl Match {
     /// Notes by which scheme (`http` or `https`) the request came.
     #[must_use]
     pub fn seen_by(mut self, scheme: &str) -> Self {
-        self.alterations = self.alterations.with_scheme(&self.canary.written, scheme);
+        if self.by_referer {
+            return self; // by which scheme the canary itself was asked for is not known
+        }
+        let of_scheme = of_scheme(&self.canary.written, scheme);
+        self.alterations = self.alterations.with(of_scheme);
         self
     }
 }
@@ -123,7 +131,8 @@ impl Matcher {
         Some(Match {
             canary: at(&self.canaries, number)?.clone(),
             kind: MatchKind::Token,
-            alterations: Alterations::NONE, // another page was asked for
+            alterations: Alterations::NONE,
+            by_referer: true,
         })
     }
 
@@ -181,11 +190,12 @@ impl Matcher {
 
     fn found(&self, number: u32, kind: MatchKind, host: &str, target: &[u8]) -> Option<Match> {
         let canary = at(&self.canaries, number)?.clone();
-        let alterations = Alterations::between(&canary.written, &canary.url, host, target);
+        let alterations = alterations_between(&canary.written, &canary.url, host, target);
         Some(Match {
             canary,
             kind,
             alterations,
+            by_referer: false,
         })
     }
 }

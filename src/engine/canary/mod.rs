@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub use alterations::Alterations;
 pub use forwarded::proxy_fields;
 pub use host::{HostError, HostPattern, normalize_host, parse_host_name};
 pub use matcher::{Match, Matcher};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::event::{Flags, MatchKind, Origin};
+use crate::engine::event::{Alterations, Flags, MatchKind, Origin};
 use crate::store::{EventQuery, EventRecord, StoreReader};
 
 const OPTIONS: StoreOptions = StoreOptions {
@@ -53,6 +53,7 @@ fn request(id: u64) -> Event {
         alpn: None,
         ja4: None,
         flags: Flags::NONE,
+        alterations: Alterations::NONE,
     }
 }
 

@@ -12,7 +12,8 @@ CASES = {}
 
 KEYS = ("time", "kind", "alert", "canary", "channel", "label", "match", "origin", "client", "src",
         "src_port", "dst", "dst_port", "vlan", "scheme", "method", "host", "target", "version",
-        "status", "user_agent", "referer", "forwarded_for", "sni", "alpn", "ja4", "flags")
+        "status", "user_agent", "referer", "forwarded_for", "sni", "alpn", "ja4", "flags",
+        "alterations")
 
 
 class Case:

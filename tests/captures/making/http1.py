@@ -47,7 +47,8 @@ def _(test):
                 b"Content-Type: text/html\r\nContent-Length: 1406\r\n\r\n")
     flow.close()
     test.expect(flow, time, "HEAD", target, kind="visit", alert=True, canary="t72xbn2rtcste",
-                channel="skype", label="login link", match="url")
+                channel="skype", label="login link", match="url",
+                alterations=["scheme_changed"])
     test.files["canarytap.toml"] = CONFIG_2013
 
 
