@@ -15,6 +15,7 @@ mod opening;
 mod probe;
 mod proxy;
 mod session;
+pub mod tls;
 
 /// A header field: name as on the wire, value with folds undone and outer white space removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
