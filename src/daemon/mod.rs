@@ -363,6 +363,7 @@ fn start_keeper(
 ) -> Result<Keeper, DaemonError> {
     let options = StoreOptions {
         requests_max_bytes: config.store.requests_max_bytes,
+        visits_max_bytes: config.store.visits_max_bytes,
     };
     Keeper::start(
         config.store.directory.clone(),

@@ -11,7 +11,7 @@ use crate::store::query::Prepared;
 use crate::store::schema::key;
 use crate::store::{
     EventQuery, EventRecord, StoreError, StoredCanary, Unacknowledged, acks, canaries, files,
-    schema, spans,
+    floods, schema, spans,
 };
 
 /// Looks on while the store is written by others.
@@ -79,6 +79,24 @@ impl StoreReader {
             }
         }
         Ok(unreadable)
+    }
+
+    /// Folds that may still grow, as far as `query` asks for them: they have no number yet, so
+    /// that none lies after one that is given.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn open_folds(&self, query: &EventQuery) -> Result<Vec<EventRecord>, StoreError> {
+        if query.after > 0 {
+            return Ok(Vec::new());
+        }
+        let folds = self.read(floods::open)?;
+        let folds = folds.into_iter().filter_map(|fields| {
+            let mut fold: EventRecord = serde_json::from_value(fields.into()).ok()?;
+            fold.open = Some(true);
+            Some(fold)
+        });
+        Ok(folds.filter(|fold| query.takes(fold)).collect())
     }
 
     /// The newest `seq` of all; 0 in an empty store.
