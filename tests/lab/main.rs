@@ -25,6 +25,7 @@ mod namespaces;
 mod network;
 mod proxy;
 mod reload;
+mod router;
 mod tap;
 mod visits;
 mod web;
