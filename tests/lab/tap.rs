@@ -181,7 +181,8 @@ impl Drop for Tap<'_> {
     }
 }
 
-fn said_ready(socket: &UnixDatagram) -> bool {
+/// Whether a daemon has said, as to systemd, that it is ready.
+pub fn said_ready(socket: &UnixDatagram) -> bool {
     let mut state = [0; 4096];
     match socket.recv(&mut state) {
         Ok(length) => String::from_utf8_lossy(&state[..length]).contains("READY=1"),
