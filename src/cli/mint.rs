@@ -1,7 +1,7 @@
 //! `canarytap mint`: new canaries, or a URL of the owner's own registered as one.
 
 use std::collections::HashSet;
-use std::io::{Write as _, stdout};
+use std::io::{self, Write as _, stdout};
 
 use clap::{Args, ValueEnum};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -54,7 +54,10 @@ enum Scheme {
     Http,
 }
 
-/// Canaries that are made at once, at most.
+/// Canaries of one transaction: the daemon's visits wait behind it. Those that are printed stand
+/// in the store.
+const ADDED_AT_ONCE: usize = 1000;
+/// Canaries that are made by one call, at most.
 const COUNT_MAX: i64 = 100_000;
 
 /// Runs the command.
@@ -66,12 +69,14 @@ pub fn run(globals: &Globals, args: &MintArgs) -> CommandResult {
         Some(url) => vec![registered(url, args, &config, &known)?],
         None => minted(args, &config, &known)?,
     };
-    store.add_canaries(&new)?;
-    let mut out = stdout().lock();
-    for canary in &new {
-        writeln!(out, "{}", canary.url)?;
+    let mut out = io::BufWriter::new(stdout().lock());
+    for some in new.chunks(ADDED_AT_ONCE) {
+        store.add_canaries(some)?;
+        for canary in some {
+            writeln!(out, "{}", canary.url)?;
+        }
+        out.flush()?;
     }
-    out.flush()?;
     remark_on(&new);
     Ok(Outcome::Done)
 }

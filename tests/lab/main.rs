@@ -16,9 +16,11 @@
 
 mod disk;
 mod faults;
+mod floods;
 mod idle;
 mod kills;
 mod lights;
+mod mint;
 mod namespaces;
 mod network;
 mod reload;
