@@ -14,6 +14,8 @@
     reason = "a test may assert in the plainest way"
 )]
 
+mod behind_haproxy;
+mod behind_nginx;
 mod disk;
 mod faults;
 mod floods;
@@ -23,6 +25,7 @@ mod lights;
 mod mint;
 mod namespaces;
 mod network;
+mod proxy;
 mod reload;
 mod tap;
 mod visits;

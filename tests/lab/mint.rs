@@ -77,6 +77,8 @@ fn mint(tap: &Tap, arguments: &[&str]) -> Vec<String> {
 /// More than any home has, and less than a debug build's store can take.
 fn requests(lab: &Lab) -> std::process::Command {
     let mut command = curl(lab, Visitor::Inside4);
-    command.args(["--rate", "300/s"]).arg(url(HOST, "/page?[1-100000]"));
+    command
+        .args(["--rate", "300/s"])
+        .arg(url(HOST, "/page?[1-100000]"));
     command
 }

@@ -23,9 +23,14 @@ pub struct Tap<'lab> {
 impl<'lab> Tap<'lab> {
     /// Writes a configuration; nothing runs yet.
     pub fn new(lab: &'lab Lab) -> Self {
+        Self::configured(lab, str::to_owned)
+    }
+
+    /// The same with a changed configuration.
+    pub fn configured(lab: &'lab Lab, change: impl FnOnce(&str) -> String) -> Self {
         let folder = lab.folder().join("tap");
         fs::create_dir(&folder).unwrap();
-        let config = CONFIG.replace("FOLDER", folder.to_str().unwrap());
+        let config = change(&CONFIG.replace("FOLDER", folder.to_str().unwrap()));
         fs::write(folder.join("canarytap.toml"), config).unwrap();
         fs::create_dir(folder.join("data")).unwrap();
         fs::create_dir(folder.join("run")).unwrap();
@@ -200,7 +205,7 @@ pub fn time_of(event: &Value) -> u64 {
 const CONFIG: &str = r#"
 [capture]
 interface = "eth1"
-ports = [80]
+ports = [80, 8080]
 
 [home]
 networks = ["192.168.1.0/24", "fd00:1::/64"]

@@ -10,6 +10,8 @@ use crate::engine::transport::StreamContext;
 
 pub use session::Session;
 
+#[allow(dead_code, reason = "HTTP/2 and HTTP/3 are built on it next")]
+mod hpack;
 mod http1;
 mod opening;
 mod probe;
