@@ -12,6 +12,7 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use canarytap::engine::event::Event;
 use canarytap::engine::frame::Timestamp;
 use canarytap::store::{EventQuery, Incoming, Store, StoreError, StoreOptions, StoreReader};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -23,7 +24,17 @@ use common::{at, request, visit};
 
 const OPTIONS: StoreOptions = StoreOptions {
     requests_max_bytes: u64::MAX,
+    visits_max_bytes: u64::MAX,
 };
+
+/// A visit by somebody who did not come before: none of a flood.
+fn new_visit(id: u64) -> Event {
+    let client = std::net::Ipv4Addr::from(0xcb00_0000 + id as u32).into();
+    Event {
+        client,
+        ..visit(id)
+    }
+}
 
 fn commits(criterion: &mut Criterion) {
     let folder = tempfile::tempdir_in(".").unwrap(); // a real disk, where /tmp may be memory
@@ -35,7 +46,7 @@ fn commits(criterion: &mut Criterion) {
             .map(|id| Incoming::Event(make(id)))
             .collect()
     };
-    let visits = batch(1000, visit);
+    let visits = batch(1000, new_visit);
     let requests = batch(100, request);
     let mut next = visits.iter().cycle();
     criterion.bench_function("commit of one visit", |bencher| {
@@ -44,6 +55,11 @@ fn commits(criterion: &mut Criterion) {
             |batch| store.commit(&batch).unwrap(),
             BatchSize::PerIteration,
         );
+    });
+    let flood = batch(1000, visit);
+    store.commit(&flood).unwrap();
+    criterion.bench_function("commit of 1,000 visits of a flood", |bencher| {
+        bencher.iter(|| store.commit(&flood).unwrap());
     });
     criterion.bench_function("commit of 100 requests", |bencher| {
         bencher.iter(|| store.commit(&requests).unwrap());
@@ -146,7 +162,7 @@ fn fill(directory: &Path, count: u64) {
     let mut store = Store::open(directory, OPTIONS).unwrap();
     for start in (0..count).step_by(10_000) {
         let events = (start..(start + 10_000).min(count)).map(|id| match id % 100 {
-            0 => Incoming::Event(visit(id)),
+            0 => Incoming::Event(new_visit(id)),
             _ => Incoming::Event(request(id)),
         });
         store.commit(&events.collect::<Vec<_>>()).unwrap();

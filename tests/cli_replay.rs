@@ -131,3 +131,69 @@ fn wrong_usage_is_refused() {
     assert_eq!(config.status.code(), Some(2));
     assert!(text(&config.stderr).contains("/nowhere.toml"));
 }
+
+#[test]
+fn a_flood_of_visits_is_kept_as_a_hundred_and_a_fold() {
+    const FLOOD: u32 = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (config, _) = skype();
+    fs::write(path("flood.pcap"), flood(FLOOD)).unwrap();
+    let replay = canarytap(&[
+        "-c",
+        &config,
+        "replay",
+        "--store",
+        &path("kept"),
+        "--format",
+        "jsonl",
+        &path("flood.pcap"),
+    ]);
+    assert_eq!(replay.status.code(), Some(0), "{}", text(&replay.stderr));
+    assert_eq!(text(&replay.stdout).lines().count(), FLOOD as usize);
+    let log = canarytap(&["--data", &path("kept"), "log", "--format", "jsonl"]);
+    let records: Vec<serde_json::Value> = text(&log.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(records.len(), 101);
+    assert!(
+        records[..100]
+            .iter()
+            .all(|record| record["kind"] == "visit")
+    );
+    let fold = &records[100];
+    assert_eq!(
+        (&fold["kind"], &fold["alert"]),
+        (&"fold".into(), &true.into())
+    );
+    assert_eq!(fold["count"], FLOOD - 100);
+    assert_eq!(fold["first"], "2013-04-30T17:28:32.000100Z");
+    assert_eq!(fold["last"], "2013-04-30T17:28:32.099999Z");
+    assert_eq!(fold["client"], "203.0.113.9");
+    let size = fs::metadata(path("kept/events.db")).unwrap().len();
+    assert!(size < 1 << 20, "{size} bytes");
+}
+
+/// A capture of so many requests for the canary, a microsecond each, by one visitor on one
+/// connection whose start was not seen.
+fn flood(count: u32) -> Vec<u8> {
+    const REQUEST: &[u8] =
+        b"GET /x/login.html?user=tbtest&password=geheim HTTP/1.1\r\nHost: www.example.org\r\n\r\n";
+    let mut file = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\x04\0\x01\0\0\0".to_vec();
+    for number in 0..count {
+        let sequence = number.wrapping_mul(REQUEST.len() as u32);
+        let frame = etherparse::PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([203, 0, 113, 9], [192, 168, 1, 10], 64)
+            .tcp(50112, 80, sequence, 65535)
+            .ack(1);
+        let mut bytes = Vec::new();
+        frame.write(&mut bytes, REQUEST).unwrap();
+        let length = (bytes.len() as u32).to_le_bytes();
+        file.extend(1_367_342_912_u32.to_le_bytes());
+        file.extend(number.to_le_bytes());
+        file.extend([length, length].concat());
+        file.extend(bytes);
+    }
+    file
+}

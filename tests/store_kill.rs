@@ -20,6 +20,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use canarytap::engine::event::Event;
 use canarytap::store::{Incoming, Store, StoreOptions};
 use ring::digest::{SHA256, digest};
 use rusqlite::Connection;
@@ -59,18 +60,24 @@ fn the_writer_that_is_killed() {
     // A small cap: the pruning of requests is killed too.
     let options = StoreOptions {
         requests_max_bytes: 100_000,
+        ..StoreOptions::default()
     };
     let mut store = Store::open(Path::new(&directory), options).unwrap();
     let mut out = std::io::stdout();
     loop {
-        let mut batch = vec![Incoming::Event(visit(id))];
+        // Each comes from another address, so that none is one of a flood.
+        let visitor = std::net::Ipv4Addr::from(0xcb00_0000 + id as u32).into();
+        let mut batch = vec![Incoming::Event(Event {
+            client: visitor,
+            ..visit(id)
+        })];
         batch.extend((1..8).map(|n| Incoming::Event(request(id + n))));
         batch.extend([status(id, 200), status(id + 1, 200)]);
         let committed = store.commit(&batch).unwrap();
         // The visit's target says which it is; `seq` says where it stands.
         for (event, seq) in &committed.events {
             if event.0 == id {
-                writeln!(out, "told {id} {seq}").unwrap();
+                writeln!(out, "told {id} {}", seq.unwrap()).unwrap();
             }
         }
         out.flush().unwrap();

@@ -58,6 +58,9 @@ pub fn run(globals: &Globals, args: &LogArgs) -> CommandResult {
         printer.print(&event)?;
         Ok(ControlFlow::Continue(()))
     })?;
+    for fold in reader.open_folds(&query)? {
+        printer.print(&fold)?;
+    }
     printer.flush()?;
     Ok(outcome(unreadable))
 }

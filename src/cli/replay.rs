@@ -21,8 +21,6 @@ mod joiner;
 
 /// Records that are handed to the store at once: enough that a sync costs little for each.
 const BATCH: usize = 1024;
-/// Cap on background requests in a store that a replay makes without configuration.
-const REQUESTS_MAX_BYTES: u64 = 100 << 20;
 
 /// Arguments of `replay`.
 #[derive(Clone, Debug, Args)]
@@ -75,8 +73,8 @@ struct Plan {
 
 impl Plan {
     fn make(globals: &Globals, args: &ReplayArgs) -> Result<Self, Failure> {
-        let (watch, memory, requests_max_bytes) = if args.all_hosts {
-            (everything(), MEMORY_BYTES_DEFAULT, REQUESTS_MAX_BYTES)
+        let (watch, memory, options) = if args.all_hosts {
+            (everything(), MEMORY_BYTES_DEFAULT, StoreOptions::default())
         } else {
             configured(globals)?
         };
@@ -85,7 +83,7 @@ impl Plan {
             limits: Limits {
                 memory_bytes: args.memory.unwrap_or(memory),
             },
-            options: StoreOptions { requests_max_bytes },
+            options,
         })
     }
 }
@@ -101,7 +99,7 @@ fn everything() -> Watch {
 }
 
 /// What the configuration watches, and the canaries minted on this machine.
-fn configured(globals: &Globals) -> Result<(Watch, usize, u64), Failure> {
+fn configured(globals: &Globals) -> Result<(Watch, usize, StoreOptions), Failure> {
     let config = globals.load_config()?;
     let mut minted = Vec::new();
     if exists(&config.store.directory) {
@@ -109,11 +107,11 @@ fn configured(globals: &Globals) -> Result<(Watch, usize, u64), Failure> {
         minted.extend(stored.iter().filter_map(|canary| canary.to_canary().ok()));
     }
     let watch = config.watch(minted, config.home_anywhere());
-    Ok((
-        watch,
-        config.capture.memory_bytes,
-        config.store.requests_max_bytes,
-    ))
+    let options = StoreOptions {
+        requests_max_bytes: config.store.requests_max_bytes,
+        visits_max_bytes: config.store.visits_max_bytes,
+    };
+    Ok((watch, config.capture.memory_bytes, options))
 }
 
 /// An engine at work on files.
@@ -157,6 +155,9 @@ fn summary(engine: &Engine, out: &Out<impl Write>) -> String {
         out.events,
         out.alerts
     );
+    if out.folded > 0 {
+        text.push_str(&format!("; {} visits folded in the store", out.folded));
+    }
     let mut counters = String::new();
     engine.counters().for_each(|name, value| {
         if value > 0 && !matches!(name, "frames" | "events") {
@@ -178,6 +179,8 @@ struct Out<W: Write> {
     printer: EventPrinter<W>,
     events: u64,
     alerts: u64,
+    /// Events that have no record of their own in the store.
+    folded: u64,
 }
 
 impl<W: Write> Out<W> {
@@ -189,6 +192,7 @@ impl<W: Write> Out<W> {
             printer,
             events: 0,
             alerts: 0,
+            folded: 0,
         }
     }
 
@@ -208,6 +212,9 @@ impl<W: Write> Out<W> {
 
     fn print_all(&mut self) -> Result<(), Failure> {
         self.keep()?;
+        if let Some(store) = &mut self.store {
+            store.close_floods(None)?;
+        }
         while let Some(event) = self.joiner.pop() {
             self.printer.print(&EventRecord::from(&event))?;
         }
@@ -220,7 +227,10 @@ impl<W: Write> Out<W> {
             return Ok(());
         };
         for (id, seq) in store.commit(&self.batch)?.events {
-            self.joiner.number(id, seq);
+            match seq {
+                Some(seq) => self.joiner.number(id, seq),
+                None => self.folded += 1,
+            }
         }
         self.batch.clear();
         Ok(())

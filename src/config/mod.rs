@@ -92,6 +92,8 @@ pub struct StoreConfig {
     pub run_directory: Option<PathBuf>,
     /// Cap on background requests in bytes; the oldest go first.
     pub requests_max_bytes: u64,
+    /// Bytes that visits may take up; beyond, they are only counted.
+    pub visits_max_bytes: u64,
 }
 
 /// `[[host]]`

@@ -90,6 +90,7 @@ impl Health {
         faults.extend(hanging("capture", tap.looked, now));
         faults.extend(hanging("keeper", keeper.looked, now));
         faults.extend(keeper.fault.as_deref().map(store_fault));
+        faults.extend(visits_fault(keeper));
         faults.extend(light.map(light_fault));
         let warnings = warnings(set_up);
         Verdict { faults, warnings }
@@ -197,6 +198,22 @@ fn store_fault(fault: &str) -> Remark {
         fault,
         "check the disk (df, dmesg); visits are held in memory and written when it works again",
     )
+}
+
+/// Told from four fifths of the cap on, while there is room to do something about it.
+fn visits_fault(keeper: &KeeperReport) -> Option<Remark> {
+    let (bytes, max) = (keeper.visits_bytes, keeper.visits_max_bytes);
+    (max > 0 && bytes >= max / 5 * 4).then(|| {
+        remark(
+            "visits_cap",
+            &format!(
+                "visits take up {} of {} MiB; beyond that they are only counted",
+                bytes >> 20,
+                max >> 20
+            ),
+            "raise store.visits_max and restart; no visit was or will be deleted",
+        )
+    })
 }
 
 fn light_fault(error: &LedError) -> Remark {

@@ -12,7 +12,7 @@ use crate::alert::{Dispatcher, Latch};
 use crate::daemon::clock;
 use crate::daemon::journal::{Priority, say};
 use crate::daemon::queue::{Dropped, Queue, bytes_of};
-use crate::engine::event::{Event, EventKind};
+use crate::engine::event::{Event, EventId, EventKind};
 use crate::store::{Acknowledge, Incoming, Store, StoreError, StoreOptions, StoreReader};
 
 /// Background requests are on disk after this time at the latest: fewer commits, longer life for
@@ -54,6 +54,10 @@ pub struct KeeperReport {
     pub last_event: Option<String>,
     /// The newest alert's `seq`, since the start.
     pub last_alert: Option<u64>,
+    /// Bytes that visits take up, and may.
+    pub visits_bytes: u64,
+    /// See there.
+    pub visits_max_bytes: u64,
     /// When the keeper last looked up: long ago, if the disk hangs.
     pub looked: Option<Instant>,
 }
@@ -83,6 +87,8 @@ impl Keeper {
         let last_seq = StoreReader::open(&directory).and_then(|reader| reader.last_seq());
         let report = Arc::new(Mutex::new(KeeperReport {
             last_seq: last_seq.map_err(KeeperError::Store)?,
+            visits_bytes: store.visits_bytes().map_err(KeeperError::Store)?,
+            visits_max_bytes: options.visits_max_bytes,
             looked: Some(Instant::now()),
             ..KeeperReport::default()
         }));
@@ -248,7 +254,7 @@ impl Worker {
         }
     }
 
-    fn written(&mut self, numbers: &[(crate::engine::event::EventId, u64)]) {
+    fn written(&mut self, numbers: &[(EventId, Option<u64>)]) {
         if self.retry.take().is_some() {
             say(
                 Priority::Info,
@@ -256,12 +262,12 @@ impl Worker {
             );
         }
         self.note_last(numbers);
-        let numbered = numbers.iter().map(|(_, seq)| *seq);
-        let events: Vec<&Event> = events(&self.pending).collect();
         let told = events_before(&self.pending, self.told);
-        for (at, (event, seq)) in events.into_iter().zip(numbered).enumerate() {
-            if at >= told {
-                self.dispatcher.dispatch(event, Some(seq));
+        let mut folded = false;
+        for (at, (event, (_, seq))) in events(&self.pending).zip(numbers).enumerate() {
+            folded |= seq.is_none();
+            if at >= told && seq.is_some() {
+                self.dispatcher.dispatch(event, *seq);
             }
         }
         self.pending.clear();
@@ -270,19 +276,21 @@ impl Worker {
         self.told = 0;
         self.due = None;
         self.unwritable = None;
-        if self.latch.has_unstored() {
+        // What is one of a flood has no line of its own, but its light: the store knows.
+        if self.latch.has_unstored() || folded {
             self.latch.forget_unstored();
             self.follow();
         }
     }
 
-    fn note_last(&self, numbers: &[(crate::engine::event::EventId, u64)]) {
+    fn note_last(&self, numbers: &[(EventId, Option<u64>)]) {
         let mut report = lock(&self.report);
         for (event, (_, seq)) in events(&self.pending).zip(numbers) {
-            report.last_seq = *seq;
             report.last_event = Some(event.time.to_string());
+            let Some(seq) = *seq else { continue };
+            report.last_seq = seq;
             if event.alert {
-                report.last_alert = Some(*seq);
+                report.last_alert = Some(seq);
                 report.unacknowledged += 1;
             }
         }
@@ -370,6 +378,19 @@ impl Worker {
             }
             Ok(false) if self.unreadable.is_some() => self.follow(),
             Ok(false) => {}
+            Err(error) => self.unreadable = Some(error.to_string()),
+        }
+        if self.retry.is_none() {
+            self.close_floods();
+        }
+    }
+
+    /// What folded for an hour enters the chain.
+    fn close_floods(&mut self) {
+        let closed = self.store.close_floods(Some(clock::now()));
+        let bytes = closed.and_then(|()| self.store.visits_bytes());
+        match bytes {
+            Ok(bytes) => lock(&self.report).visits_bytes = bytes,
             Err(error) => self.unreadable = Some(error.to_string()),
         }
     }

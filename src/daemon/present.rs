@@ -81,6 +81,8 @@ impl Present<'_> {
             dropped_requests: keeper.dropped.requests,
             dropped_visits: keeper.dropped.visits,
             dropped_details: keeper.dropped.details,
+            visits_bytes: keeper.visits_bytes,
+            visits_max_bytes: keeper.visits_max_bytes,
             fault: keeper.fault.clone(),
         }
     }

@@ -105,6 +105,12 @@ pub struct StoreStatus {
     /// Statuses of either, dropped on the way.
     #[serde(default)]
     pub dropped_details: u64,
+    /// Bytes that visits take up.
+    #[serde(default)]
+    pub visits_bytes: u64,
+    /// Bytes that they may take up.
+    #[serde(default)]
+    pub visits_max_bytes: u64,
     /// Why it fails, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,

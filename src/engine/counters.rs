@@ -102,6 +102,12 @@ counters! {
     http2_lost,
     /// HTTP/2 requests and responses that broke a rule; the connection was read on.
     http2_malformed,
+    /// Secrets taken from key logs.
+    secrets,
+    /// Secrets dropped because too many waited for their connections.
+    secrets_dropped,
+    /// Secrets forgotten because their connection was not seen in time.
+    secrets_expired,
     // ── canary ──
     /// Requests for hosts that are not watched.
     requests_not_watched,

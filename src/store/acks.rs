@@ -32,7 +32,7 @@ pub struct Acknowledged {
 pub struct Unacknowledged {
     /// How many.
     pub count: u64,
-    /// The newest one's `seq`.
+    /// The newest one's `seq`; of a flood that still folds, the one before it.
     pub newest: u64,
     /// The newest one's method; none when only its hello was read.
     pub method: Option<String>,
@@ -51,7 +51,10 @@ pub(super) fn acknowledge(
         .map_err(wrong)?;
     let before = count(&transaction).map_err(wrong)?;
     match which {
-        Acknowledge::All => through_newest(&transaction, at).map_err(wrong)?,
+        Acknowledge::All => {
+            through_newest(&transaction, at).map_err(wrong)?;
+            transaction.execute(FLOODS_SEEN, []).map_err(wrong)?;
+        }
         Acknowledge::Seqs(seqs) => {
             refuse_others(&transaction, path, seqs)?;
             each(&transaction, seqs, at).map_err(wrong)?;
@@ -68,10 +71,17 @@ pub(super) fn acknowledge(
 /// What waits, if anything does.
 pub(super) fn unacknowledged(connection: &Connection) -> rusqlite::Result<Option<Unacknowledged>> {
     let count = count(connection)?;
-    let newest: Option<(u64, Option<String>)> = connection
-        .prepare_cached(NEWEST_WAITING)?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+    let newest = |query: &str| -> rusqlite::Result<Option<(u64, Option<String>)>> {
+        connection
+            .prepare_cached(query)?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    };
+    let (stored, folding) = (newest(NEWEST_WAITING)?, newest(NEWEST_FOLDING)?);
+    let newest = match (stored, folding) {
+        (Some(stored), Some(folding)) if stored.0 > folding.0 => Some(stored),
+        (stored, folding) => folding.or(stored),
+    };
     Ok(newest.map(|(newest, method)| Unacknowledged {
         count,
         newest,
@@ -101,11 +111,15 @@ fn through_newest(transaction: &Transaction<'_>, at: Timestamp) -> rusqlite::Res
 }
 
 fn each(transaction: &Transaction<'_>, seqs: &[u64], at: Timestamp) -> rusqlite::Result<()> {
-    let mut insert = transaction
-        .prepare_cached("INSERT OR IGNORE INTO acks (seq, time, through) VALUES (?1, ?2, 0)")?;
-    for seq in seqs {
-        insert.execute(params![seq, at.to_string()])?;
-    }
+    seqs.iter()
+        .try_for_each(|seq| note(transaction, *seq, &at.to_string()))
+}
+
+/// Acknowledges the alert `seq`.
+pub(super) fn note(transaction: &Transaction<'_>, seq: u64, time: &str) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO acks (seq, time, through) VALUES (?1, ?2, 0)")?
+        .execute(params![seq, time])?;
     Ok(())
 }
 
@@ -152,7 +166,17 @@ macro_rules! waiting {
     };
 }
 
-const COUNT_WAITING: &str = concat!("SELECT count(*)", waiting!());
+/// A flood that still folds counts as one.
+const COUNT_WAITING: &str = concat!(
+    "SELECT (SELECT count(*)",
+    waiting!(),
+    ") + (SELECT count(*) FROM floods WHERE alert = 1 AND count > acknowledged)"
+);
+
+const NEWEST_FOLDING: &str = "SELECT touched, method FROM floods
+    WHERE alert = 1 AND count > acknowledged ORDER BY touched DESC LIMIT 1";
+
+const FLOODS_SEEN: &str = "UPDATE floods SET acknowledged = count WHERE alert = 1";
 
 const NEWEST_WAITING: &str = concat!(
     "SELECT seq, ",

@@ -10,6 +10,7 @@
 //! | `requests` | background requests: no chain, the oldest go first |
 //! | `acks` | which alerts were acknowledged |
 //! | `canaries` | minted canaries |
+//! | `floods` | visits of the present hour, by canary and client, and those that fold |
 //! | `spans` | for each run of 1,024 `seq` its earliest and latest time, so that a search by time skips |
 //!
 //! `visits` and `requests` share one sequence, `seq`, in the order of writing.
@@ -19,8 +20,9 @@ use std::path::Path;
 use crate::engine::event::{Detail, Event, EventId};
 
 pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
-pub use canaries::StoredCanary;
+pub use canaries::{StoredCanary, Visits};
 pub use error::{GROUP, StoreError};
+pub use floods::VISITS_AN_HOUR;
 pub use query::EventQuery;
 pub use reader::{StoreReader, Unreadable};
 pub use record::EventRecord;
@@ -32,6 +34,7 @@ mod canonical;
 mod chain;
 mod error;
 mod files;
+mod floods;
 mod query;
 mod reader;
 mod record;
@@ -60,13 +63,16 @@ pub enum Incoming {
 pub struct StoreOptions {
     /// Cap on background requests in bytes; the oldest go first.
     pub requests_max_bytes: u64,
+    /// Bytes that visits may take up; beyond, they are only counted.
+    pub visits_max_bytes: u64,
 }
 
 impl Default for StoreOptions {
-    /// 100 MiB: a year of 500 requests a day.
+    /// 100 MiB: a year of 500 requests a day; and as many visits as no year brings but by a flood.
     fn default() -> Self {
         Self {
             requests_max_bytes: 100 << 20,
+            visits_max_bytes: 500 << 20,
         }
     }
 }

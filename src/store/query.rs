@@ -3,6 +3,7 @@
 use rusqlite::ToSql;
 
 use crate::engine::frame::Timestamp;
+use crate::store::EventRecord;
 use crate::store::schema::key;
 use crate::store::spans::micros;
 
@@ -24,6 +25,21 @@ pub struct EventQuery {
 }
 
 impl EventQuery {
+    /// Whether a record from elsewhere than the tables is asked for, whatever its number.
+    pub(super) fn takes(&self, record: &EventRecord) -> bool {
+        let same =
+            |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+        same(&self.canary, &record.canary)
+            && same(&self.channel, &record.channel)
+            && (record.alert || !self.alerts)
+            && self
+                .since
+                .is_none_or(|since| since.to_string() <= record.time)
+            && self
+                .until
+                .is_none_or(|until| until.to_string() >= record.time)
+    }
+
     /// Only visits can fulfil it, so that requests need not be looked at.
     const fn is_about_visits(&self) -> bool {
         self.canary.is_some() || self.channel.is_some() || self.alerts

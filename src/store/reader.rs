@@ -1,6 +1,7 @@
 //! The read side, for commands: works while the daemon runs and when it does not, and from a
 //! directory that takes no writes.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use serde::Deserialize;
 use crate::store::query::Prepared;
 use crate::store::schema::key;
 use crate::store::{
-    EventQuery, EventRecord, StoreError, StoredCanary, Unacknowledged, acks, canaries, files,
-    schema, spans,
+    EventQuery, EventRecord, StoreError, StoredCanary, Unacknowledged, Visits, acks, canaries,
+    files, floods, schema, spans,
 };
 
 /// Looks on while the store is written by others.
@@ -81,6 +82,24 @@ impl StoreReader {
         Ok(unreadable)
     }
 
+    /// Folds that may still grow, as far as `query` asks for them: they have no number yet, so
+    /// that none lies after one that is given.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn open_folds(&self, query: &EventQuery) -> Result<Vec<EventRecord>, StoreError> {
+        if query.after > 0 {
+            return Ok(Vec::new());
+        }
+        let folds = self.read(floods::open)?;
+        let folds = folds.into_iter().filter_map(|fields| {
+            let mut fold: EventRecord = serde_json::from_value(fields.into()).ok()?;
+            fold.open = Some(true);
+            Some(fold)
+        });
+        Ok(folds.filter(|fold| query.takes(fold)).collect())
+    }
+
     /// The newest `seq` of all; 0 in an empty store.
     ///
     /// # Errors
@@ -120,6 +139,28 @@ impl StoreReader {
     /// The database cannot be read.
     pub fn waiting(&self, limit: usize) -> Result<Vec<u64>, StoreError> {
         self.read(|connection| acks::waiting(connection, limit))
+    }
+
+    /// Two numbers that change when canaries are minted. Cheap.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn canaries_version(&self) -> Result<(u64, u64), StoreError> {
+        self.read(canaries::version)
+    }
+
+    /// How often each canary was visited that ever was.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn visits(&self) -> Result<HashMap<String, Visits>, StoreError> {
+        let mut visits = self.read(canaries::visits)?;
+        for fold in self.open_folds(&EventQuery::default())? {
+            if let Some(canary) = &fold.canary {
+                visits.entry(canary.clone()).or_default().add(&fold);
+            }
+        }
+        Ok(visits)
     }
 
     /// The canaries that were minted, oldest first.

@@ -16,7 +16,7 @@ pub struct EventRecord {
     pub seq: Option<u64>,
     /// RFC 3339, UTC, six decimals.
     pub time: String,
-    /// `request`, `visit`, `hello`.
+    /// `request`, `visit`, `hello`, `fold`.
     pub kind: Cow<'static, str>,
     /// Whether it is a visit whose origin is not inside.
     pub alert: bool,
@@ -33,22 +33,29 @@ pub struct EventRecord {
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matched: Option<Cow<'static, str>>,
     /// `inside`, `outside`, `unknown`.
-    pub origin: Cow<'static, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Cow<'static, str>>,
     /// The address that `origin` was judged on.
-    pub client: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
     /// Sender of the request.
-    pub src: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src: Option<IpAddr>,
     /// Its port.
-    pub src_port: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src_port: Option<u16>,
     /// Receiver of the request.
-    pub dst: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst: Option<IpAddr>,
     /// Its port.
-    pub dst_port: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst_port: Option<u16>,
     /// VLAN id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
     /// `http`, `https`.
-    pub scheme: Cow<'static, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Cow<'static, str>>,
     /// The method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
@@ -88,12 +95,29 @@ pub struct EventRecord {
     /// What had been done to the canary's URL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alterations: Vec<Cow<'static, str>>,
+    /// Of a fold: for how many visits it stands. What they do not have in common is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Of a fold: time of its first visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+    /// Of a fold: time of its last visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+    /// Of a fold: true while it may still grow, and then it has no number yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
 }
 
 impl EventRecord {
     /// Whether a canary was visited: its status comes in a record of its own, a little later.
     pub fn is_visit(&self) -> bool {
-        self.canary.is_some()
+        self.canary.is_some() && self.count.is_none()
+    }
+
+    /// For how many visits it stands.
+    pub fn visits(&self) -> u64 {
+        self.count.unwrap_or_else(|| self.canary.is_some().into())
     }
 }
 
@@ -108,14 +132,14 @@ impl From<&Event> for EventRecord {
             channel: event.channel.clone(),
             label: event.label.clone(),
             matched: event.matched.map(|found| matched(found).into()),
-            origin: origin(event.origin).into(),
-            client: event.client,
-            src: event.src,
-            src_port: event.src_port,
-            dst: event.dst,
-            dst_port: event.dst_port,
+            origin: Some(origin(event.origin).into()),
+            client: Some(event.client),
+            src: Some(event.src),
+            src_port: Some(event.src_port),
+            dst: Some(event.dst),
+            dst_port: Some(event.dst_port),
             vlan: event.vlan,
-            scheme: event.scheme.into(),
+            scheme: Some(event.scheme.into()),
             method: event.method.clone(),
             host: event.host.clone(),
             target: event.target.clone(),
@@ -129,6 +153,10 @@ impl From<&Event> for EventRecord {
             ja4: event.ja4.clone(),
             flags: event.flags.names().map(Cow::from).collect(),
             alterations: event.alterations.names().map(Cow::from).collect(),
+            count: None,
+            first: None,
+            last: None,
+            open: None,
         }
     }
 }

@@ -44,7 +44,13 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn open_for_reading(path: &Path) -> Result<Option<Connection>, StoreError> {
     let connection = connect_read_only(path)?;
     refuse_strangers(&connection, path)?;
-    let version = user_version(&connection).map_err(|error| StoreError::sqlite(path, error))?;
+    let wrong = |error| StoreError::sqlite(path, error);
+    let version = user_version(&connection).map_err(wrong)?;
+    if version == 1 {
+        // An older store cannot be brought up to date by who only reads: it had no floods.
+        let empty = format!("PRAGMA temp_store = MEMORY; CREATE TEMP TABLE {FLOODS}");
+        connection.execute_batch(&empty).map_err(wrong)?;
+    }
     Ok((version > 0).then_some(connection))
 }
 
@@ -160,8 +166,12 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Asked again under the lock: two processes may open a new store at once.
-    if user_version(&transaction)? < 1 {
+    let found = user_version(&transaction)?;
+    if found < 1 {
         transaction.execute_batch(TABLES_1)?;
+    }
+    if found < 2 {
+        transaction.execute_batch(&format!("CREATE TABLE {FLOODS}; {FLOODS_INDEX}"))?;
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
@@ -175,7 +185,7 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Version of the schema, kept in `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// A commit is on disk when it returns. A log of up to 8 MiB is kept for reuse after a checkpoint.
 const WRITER_PRAGMAS: &str = "
@@ -183,6 +193,27 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA temp_store = MEMORY;
     PRAGMA journal_size_limit = 8388608;
 ";
+
+/// Visits that fold, by canary and client (empty: anyone) and by whether they alert. `began` is
+/// the time of the hour's first visit in microseconds, `visits` how many have records of their
+/// own, `count` how many were folded and `acknowledged` how many of these; `touched` is the
+/// newest `seq` when one last was, `method` its method, `record` what they have in common.
+const FLOODS: &str = "
+    floods (
+        canary TEXT NOT NULL,
+        client TEXT NOT NULL,
+        alert INTEGER NOT NULL,
+        began INTEGER NOT NULL,
+        visits INTEGER NOT NULL,
+        count INTEGER NOT NULL DEFAULT 0,
+        acknowledged INTEGER NOT NULL DEFAULT 0,
+        touched INTEGER,
+        method TEXT,
+        record TEXT,
+        PRIMARY KEY (canary, client, alert)
+    ) WITHOUT ROWID
+";
+const FLOODS_INDEX: &str = "CREATE INDEX floods_by_began ON floods (began);";
 
 /// `requests.time`, `spans.earliest` and `spans.latest` are microseconds since the Unix epoch.
 /// `requests.bytes_total` sums the sizes of all requests ever written up to this one: what two

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use crate::engine::event::{Detail, Event, EventId, EventKind};
 use crate::engine::frame::Timestamp;
 use crate::store::canonical::{self, Fields};
+use crate::store::floods::Admission;
 use crate::store::{
     Acknowledge, Acknowledged, Incoming, StoreError, StoreOptions, StoredCanary, Unacknowledged,
-    acks, canaries, chain, files, requests, schema, spans,
+    acks, canaries, chain, files, floods, requests, schema, spans,
 };
 
 /// The one writer of a data directory. It blocks: give it a thread of its own.
@@ -31,8 +32,8 @@ pub struct Store {
 /// What a commit brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// Each event of the batch with its `seq`, in order.
-    pub events: Vec<(EventId, u64)>,
+    /// Each event of the batch, in order, with its `seq`; none: it is one of a flood, and folded.
+    pub events: Vec<(EventId, Option<u64>)>,
     /// Details of events that are not known any more (a bound was reached): not kept.
     pub details_lost: u64,
     /// Background requests that had to go because of the cap.
@@ -117,6 +118,24 @@ impl Store {
         Ok(before != version)
     }
 
+    /// Moves folds whose hour was over at `now` into the chain; with None every fold, because
+    /// nothing will come any more. Cheap when there is none.
+    ///
+    /// # Errors
+    /// Nothing is changed then.
+    pub fn close_floods(&mut self, now: Option<Timestamp>) -> Result<(), StoreError> {
+        self.write_folds(now)
+            .map_err(|error| StoreError::sqlite(&self.path, error))
+    }
+
+    /// Bytes that visits take up.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn visits_bytes(&self) -> Result<u64, StoreError> {
+        visits_bytes(&self.connection).map_err(|error| self.wrong(error))
+    }
+
     /// The canaries that were minted, oldest first.
     ///
     /// # Errors
@@ -140,7 +159,7 @@ impl Store {
 
     fn write(&mut self, batch: &[Incoming]) -> rusqlite::Result<(Committed, Places)> {
         self.allow_log(batch)?;
-        let mut writing = Writing::new(batch, &self.unsettled);
+        let mut writing = Writing::new(batch, &self.unsettled, self.options.visits_max_bytes);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -149,13 +168,29 @@ impl Store {
         for incoming in batch {
             writing.take(&transaction, &mut tail, incoming)?;
         }
-        spans::note(&transaction, before.seq, tail.seq)?;
+        tail.note(&transaction, &before)?;
         if tail.bytes_total > before.bytes_total {
             let pruned = requests::prune(&transaction, self.options.requests_max_bytes)?;
             writing.committed.requests_pruned = pruned as u64;
         }
         transaction.commit()?;
         Ok((writing.committed, writing.placed))
+    }
+
+    fn write_folds(&mut self, now: Option<Timestamp>) -> rusqlite::Result<()> {
+        if !floods::any_over(&self.connection, now)? {
+            return Ok(());
+        }
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = Tail::read(&transaction)?;
+        let mut tail = before.clone();
+        for fold in floods::take_over(&transaction, now)? {
+            append_fold(&transaction, &mut tail, fold)?;
+        }
+        tail.note(&transaction, &before)?;
+        transaction.commit()
     }
 
     /// Carrying the log over to the database takes long on a card: a visit, whose light waits,
@@ -194,6 +229,8 @@ impl Store {
 enum Place {
     Visit(u64),
     Request(u64),
+    /// It is one of a flood: what is learned of it is not kept.
+    Folded,
 }
 
 type Places = BTreeMap<EventId, Place>;
@@ -207,6 +244,8 @@ struct Tail {
     hash: String,
     /// `bytes_total` of the newest request.
     bytes_total: u64,
+    /// Bytes that visits take up.
+    visits_bytes: u64,
 }
 
 impl Tail {
@@ -221,7 +260,18 @@ impl Tail {
             seq: visit.max(request),
             hash,
             bytes_total,
+            visits_bytes: visits_bytes(connection)?,
         })
+    }
+
+    /// Notes what a batch has changed, but for the rows themselves.
+    fn note(&self, transaction: &Transaction<'_>, before: &Self) -> rusqlite::Result<()> {
+        if self.visits_bytes != before.visits_bytes {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('visits_bytes', ?1)")?
+                .execute([self.visits_bytes])?;
+        }
+        spans::note(transaction, before.seq, self.seq)
     }
 }
 
@@ -234,10 +284,12 @@ struct Writing<'a> {
     unsettled: &'a Places,
     /// Statuses that this batch brings; its own requests are written with theirs at once.
     statuses: HashMap<EventId, u16>,
+    /// Bytes that visits may take up.
+    visits_max_bytes: u64,
 }
 
 impl<'a> Writing<'a> {
-    fn new(batch: &[Incoming], unsettled: &'a Places) -> Self {
+    fn new(batch: &[Incoming], unsettled: &'a Places, visits_max_bytes: u64) -> Self {
         let statuses = batch.iter().filter_map(|incoming| match incoming {
             Incoming::Detail(detail) => Some((detail.of, detail.status)),
             _ => None,
@@ -247,6 +299,7 @@ impl<'a> Writing<'a> {
             placed: BTreeMap::new(),
             unsettled,
             statuses: statuses.collect(),
+            visits_max_bytes,
         }
     }
 
@@ -269,28 +322,58 @@ impl<'a> Writing<'a> {
         tail: &mut Tail,
         event: &Event,
     ) -> rusqlite::Result<()> {
-        tail.seq += 1;
-        let mut fields = canonical::fields(event).map_err(unwritable)?;
-        fields.insert("seq".into(), Value::from(tail.seq));
+        let fields = canonical::fields(event).map_err(unwritable)?;
         let place = if is_chained(event) {
-            append(transaction, tail, fields)?;
-            Place::Visit(tail.seq)
+            self.visit(transaction, tail, event, fields)?
         } else {
-            let record = canonical::write(&fields).map_err(unwritable)?;
-            let status = self.statuses.get(&event.id).copied().or(event.status);
-            tail.bytes_total = requests::insert(
-                transaction,
-                tail.seq,
-                event.time,
-                status,
-                &record,
-                tail.bytes_total,
-            )?;
-            Place::Request(tail.seq)
+            self.request(transaction, tail, event, fields)?
         };
-        self.committed.events.push((event.id, tail.seq));
+        let seq = match place {
+            Place::Visit(seq) | Place::Request(seq) => Some(seq),
+            Place::Folded => None,
+        };
+        self.committed.events.push((event.id, seq));
         self.placed.insert(event.id, place);
         Ok(())
+    }
+
+    fn visit(
+        &self,
+        transaction: &Transaction<'_>,
+        tail: &mut Tail,
+        event: &Event,
+        fields: Fields,
+    ) -> rusqlite::Result<Place> {
+        let full = tail.visits_bytes >= self.visits_max_bytes;
+        match floods::admit(transaction, event, &fields, full, tail.seq)? {
+            Admission::Folded => return Ok(Place::Folded),
+            Admission::Own(Some(fold)) => append_fold(transaction, tail, fold)?,
+            Admission::Own(None) => {}
+        }
+        append(transaction, tail, fields)?;
+        Ok(Place::Visit(tail.seq))
+    }
+
+    fn request(
+        &self,
+        transaction: &Transaction<'_>,
+        tail: &mut Tail,
+        event: &Event,
+        mut fields: Fields,
+    ) -> rusqlite::Result<Place> {
+        tail.seq += 1;
+        fields.insert("seq".into(), Value::from(tail.seq));
+        let record = canonical::write(&fields).map_err(unwritable)?;
+        let status = self.statuses.get(&event.id).copied().or(event.status);
+        tail.bytes_total = requests::insert(
+            transaction,
+            tail.seq,
+            event.time,
+            status,
+            &record,
+            tail.bytes_total,
+        )?;
+        Ok(Place::Request(tail.seq))
     }
 
     fn detail(
@@ -301,9 +384,9 @@ impl<'a> Writing<'a> {
     ) -> rusqlite::Result<()> {
         match (self.placed.get(&detail.of), self.unsettled.get(&detail.of)) {
             (Some(Place::Request(_)), _) => Ok(()), // written with it
+            (Some(Place::Folded), _) | (None, Some(Place::Folded)) => Ok(()),
             (Some(Place::Visit(of)), _) | (None, Some(Place::Visit(of))) => {
-                tail.seq += 1;
-                append(transaction, tail, detail_fields(detail, *of, tail.seq))
+                append(transaction, tail, detail_fields(detail, *of))
             }
             (None, Some(Place::Request(seq))) => {
                 requests::set_status(transaction, *seq, detail.status)
@@ -316,20 +399,56 @@ impl<'a> Writing<'a> {
     }
 }
 
-fn append(transaction: &Transaction<'_>, tail: &mut Tail, fields: Fields) -> rusqlite::Result<()> {
+/// Gives a record its `seq` and puts it at the end of the chain.
+fn append(
+    transaction: &Transaction<'_>,
+    tail: &mut Tail,
+    mut fields: Fields,
+) -> rusqlite::Result<()> {
+    tail.seq += 1;
+    fields.insert("seq".into(), Value::from(tail.seq));
     let link = chain::link(fields, &tail.hash).map_err(unwritable)?;
     transaction
         .prepare_cached("INSERT INTO visits (seq, record, hash) VALUES (?1, ?2, ?3)")?
         .execute(params![tail.seq, link.record, link.hash])?;
+    tail.visits_bytes += link.record.len() as u64 + VISIT_OVERHEAD_BYTES;
     tail.hash = link.hash;
     Ok(())
 }
 
-fn detail_fields(detail: &Detail, of: u64, seq: u64) -> Fields {
+fn append_fold(
+    transaction: &Transaction<'_>,
+    tail: &mut Tail,
+    fold: floods::Fold,
+) -> rusqlite::Result<()> {
+    let time = fold.fields.get("time").cloned().unwrap_or_default();
+    append(transaction, tail, fold.fields)?;
+    if fold.acknowledged {
+        acks::note(transaction, tail.seq, time.as_str().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// What visits take up is noted with each batch; an older store is added up once.
+fn visits_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let noted: Option<u64> = connection
+        .prepare_cached("SELECT value FROM meta WHERE key = 'visits_bytes'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    if let Some(noted) = noted {
+        return Ok(noted);
+    }
+    connection.query_row(
+        "SELECT ifnull(sum(length(record) + ?1), 0) FROM visits",
+        [VISIT_OVERHEAD_BYTES],
+        |row| row.get(0),
+    )
+}
+
+fn detail_fields(detail: &Detail, of: u64) -> Fields {
     let value = json!({
         "kind": "detail",
         "of": of,
-        "seq": seq,
         "status": detail.status,
         "time": detail.time.to_string(),
     });
@@ -351,6 +470,10 @@ fn unwritable(error: serde_json::Error) -> rusqlite::Error {
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "data_version", |row| row.get(0))
 }
+
+/// What a row of `visits` takes beside its record: its hash, its place in the indexes, and unused
+/// room in pages.
+const VISIT_OVERHEAD_BYTES: u64 = 200;
 
 /// Pages of 4 KiB in the log before a commit without a visit empties it: SQLite's own default.
 const CHECKPOINT_PAGES: u32 = 1000;

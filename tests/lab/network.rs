@@ -35,6 +35,7 @@ impl Lab {
             .arg(format!("--net=/run/netns/{host}"))
             .arg(program.as_ref())
             .env("PATH", search_path())
+            .env("LD_LIBRARY_PATH", tools().join("libraries"))
             .current_dir(self.folder());
         command
     }
@@ -70,7 +71,8 @@ impl Lab {
         frames("tx").unwrap()
     }
 
-    fn lay(&self, part: &str) {
+    /// Lays a part of the network; see the script.
+    pub fn lay(&self, part: &str) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/network");
         text(Command::new(script).arg(part).output().unwrap());
     }
@@ -98,8 +100,13 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where system programs lie, and what `scripts/deps` has unpacked.
-fn search_path() -> String {
-    let tools = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools/usr/sbin");
+pub fn search_path() -> String {
     let path = env::var("PATH").unwrap_or_default();
+    let tools = tools().join("usr/sbin");
     format!("{path}:/usr/sbin:/sbin:{}", tools.display())
+}
+
+/// What `scripts/deps` has unpacked.
+pub fn tools() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools")
 }

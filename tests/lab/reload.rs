@@ -63,6 +63,7 @@ fn a_canary_that_somebody_adds_to_the_store_is_watched_without_a_hangup() {
             let (_web, tap) = (Web::start(lab), Tap::running(lab));
             let options = StoreOptions {
                 requests_max_bytes: 1 << 20,
+                ..StoreOptions::default()
             };
             let mut store = Store::open_existing(&tap.data(), options).unwrap();
             let minted = StoredCanary {

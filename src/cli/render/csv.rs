@@ -44,14 +44,14 @@ fn values(event: &EventRecord) -> [String; KEYS.len()] {
         text(&event.channel),
         text(&event.label),
         event.matched.as_deref().unwrap_or_default().into(),
-        event.origin.to_string(),
-        event.client.to_string(),
-        event.src.to_string(),
-        event.src_port.to_string(),
-        event.dst.to_string(),
-        event.dst_port.to_string(),
+        event.origin.as_deref().unwrap_or_default().into(),
+        number(event.client),
+        number(event.src),
+        number(event.src_port),
+        number(event.dst),
+        number(event.dst_port),
         number(event.vlan),
-        event.scheme.to_string(),
+        event.scheme.as_deref().unwrap_or_default().into(),
         text(&event.method),
         text(&event.host),
         text(&event.target),
@@ -65,6 +65,10 @@ fn values(event: &EventRecord) -> [String; KEYS.len()] {
         text(&event.ja4),
         event.flags.join(" "),
         event.alterations.join(" "),
+        number(event.count),
+        text(&event.first),
+        text(&event.last),
+        number(event.open),
     ]
 }
 
@@ -77,7 +81,7 @@ const FORMULA: [char; 10] = [
     '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
 ];
 
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 33] = [
     "seq",
     "time",
     "kind",
@@ -107,6 +111,10 @@ const KEYS: [&str; 29] = [
     "ja4",
     "flags",
     "alterations",
+    "count",
+    "first",
+    "last",
+    "open",
 ];
 
 #[cfg(test)]

@@ -128,18 +128,23 @@ fn time(event: &EventRecord) -> Cow<'_, str> {
 }
 
 fn kind(event: &EventRecord) -> Cow<'_, str> {
-    match event.alert {
-        true => "ALERT".into(),
-        false => event.kind.as_ref().into(),
+    match (event.alert, event.count) {
+        (true, None) => "ALERT".into(),
+        (true, Some(count)) => format!("ALERT x{count}").into(),
+        (false, Some(count)) => format!("fold x{count}").into(),
+        (false, None) => event.kind.as_ref().into(),
     }
 }
 
 fn origin(event: &EventRecord) -> Cow<'_, str> {
-    event.origin.as_ref().into()
+    or_dash(event.origin.as_deref())
 }
 
 fn client(event: &EventRecord) -> Cow<'_, str> {
-    event.client.to_string().into()
+    match event.client {
+        Some(client) => client.to_string().into(),
+        None => "-".into(),
+    }
 }
 
 fn channel(event: &EventRecord) -> Cow<'_, str> {
@@ -199,7 +204,7 @@ const COLUMNS: [Column; 11] = [
         ..column("SEQ", 5, 20, seq)
     },
     column("TIME", 20, 24, time),
-    column("KIND", 7, 7, kind),
+    column("KIND", 7, 14, kind),
     column("ORIGIN", 7, 7, origin),
     column("CLIENT", 15, 39, client),
     column("CHANNEL", 8, 16, channel),

@@ -92,9 +92,16 @@ fn escaped_json_reads_back_as_it_was() {
 
 #[test]
 fn csv_has_a_field_for_each_key_of_the_json() {
-    let text = printed(Format::Csv, Look::default(), &[visit()]);
+    let fold = EventRecord {
+        count: Some(3),
+        first: Some("2013-04-30T17:28:30.000000Z".into()),
+        last: Some("2013-04-30T17:28:32.104512Z".into()),
+        open: Some(true),
+        ..visit()
+    };
+    let text = printed(Format::Csv, Look::default(), std::slice::from_ref(&fold));
     let lines: Vec<&str> = text.split("\r\n").collect();
-    let json = serde_json::to_string(&visit()).unwrap();
+    let json = serde_json::to_string(&fold).unwrap();
     let header: Vec<&str> = lines[0].split(',').collect();
     let mut rest = json.as_str();
     for key in &header {
@@ -102,7 +109,7 @@ fn csv_has_a_field_for_each_key_of_the_json() {
         rest = &rest[at..];
     }
     assert_eq!(lines[1].split(',').count(), header.len());
-    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased"));
+    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased,3,2013-04-30T17:28:30.000000Z,2013-04-30T17:28:32.104512Z,true"));
 }
 
 #[test]
@@ -138,4 +145,15 @@ fn a_visit_known_by_its_hello_alone_shows_its_server_name() {
     hello.host = None;
     let text = printed(Format::Table, Look::default(), &[hello]);
     assert!(text.contains(" -      200    www.example.org "), "{text}");
+}
+
+#[test]
+fn a_fold_says_in_the_table_for_how_many_visits_it_stands() {
+    let fold = EventRecord {
+        count: Some(99_900),
+        client: None,
+        ..visit()
+    };
+    let text = printed(Format::Table, Look::default(), &[fold]);
+    assert!(text.contains("ALERT x99900"), "{text}");
 }

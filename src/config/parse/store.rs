@@ -11,6 +11,7 @@ pub(super) fn store(section: Option<Section<'_>>, doc: &mut Document<'_>) -> Sto
         directory: PathBuf::from("/var/lib/canarytap"),
         run_directory: None,
         requests_max_bytes: 100 * MIB,
+        visits_max_bytes: 500 * MIB,
     };
     let Some(mut section) = section else {
         return config;
@@ -21,6 +22,9 @@ pub(super) fn store(section: Option<Section<'_>>, doc: &mut Document<'_>) -> Sto
     config.run_directory = directory(&mut section, "run_directory", doc);
     if let Some(bytes) = bytes(&mut section, "requests_max", (MIB, 1024 * 1024 * MIB), doc) {
         config.requests_max_bytes = bytes;
+    }
+    if let Some(bytes) = bytes(&mut section, "visits_max", (MIB, 1024 * 1024 * MIB), doc) {
+        config.visits_max_bytes = bytes;
     }
     section.refuse_unknown(doc);
     config

@@ -35,6 +35,7 @@ impl Desk {
             folder.path().join("data"),
             StoreOptions {
                 requests_max_bytes: 1 << 20,
+                ..StoreOptions::default()
             },
             Arc::clone(&queue),
             Latch::new(lights),
@@ -170,6 +171,7 @@ fn what_another_process_acknowledges_is_noticed_and_told_on() {
     let directory = desk.folder.path().join("data");
     let options = StoreOptions {
         requests_max_bytes: 1 << 20,
+        ..StoreOptions::default()
     };
     let mut other = Store::open_existing(&directory, options).unwrap();
     other

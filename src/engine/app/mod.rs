@@ -10,11 +10,14 @@ use crate::engine::transport::StreamContext;
 
 pub use session::Session;
 
+#[allow(dead_code, reason = "HTTP/2 and HTTP/3 are built on it next")]
+mod hpack;
 mod http1;
 mod opening;
 mod probe;
 mod proxy;
 mod session;
+pub mod tls;
 
 /// A header field: name as on the wire, value with folds undone and outer white space removed.
 #[derive(Clone, Debug, PartialEq, Eq)]

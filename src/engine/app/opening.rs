@@ -15,9 +15,9 @@ pub(super) struct Opening {
     to_client: Side,
     /// Whether a PROXY protocol header was read.
     proxied: bool,
-    /// Bytes of it that have not come yet.
+    /// Bytes of the last one that have not come yet.
     header_left: usize,
-    /// The client that it names.
+    /// The client that the first of them names.
     pub(super) proxied_for: Option<IpAddr>,
 }
 
@@ -117,27 +117,32 @@ impl Opening {
         Some(Cow::Owned(all))
     }
 
-    /// Takes a PROXY protocol header off; an error when more bytes are needed to do so, or
-    /// nothing follows it.
+    /// Takes PROXY protocol headers off; an error when more bytes are needed to do so, or nothing
+    /// follows them. The first is the nearest proxy's: what that passed on may begin with one that
+    /// a visitor wrote, and names nobody.
     fn without_proxy_header<'a>(
         &mut self,
         direction: Direction,
-        bytes: Cow<'a, [u8]>,
+        mut bytes: Cow<'a, [u8]>,
     ) -> Result<Cow<'a, [u8]>, Cow<'a, [u8]>> {
-        if self.proxied || direction == Direction::ToClient {
+        if direction == Direction::ToClient {
             return Ok(bytes);
         }
-        let (length, client) = match proxy_header(&bytes) {
-            ProxyHeader::None => return Ok(bytes),
-            ProxyHeader::Unfinished => return Err(bytes),
-            ProxyHeader::Found { length, client } => (length, client),
-        };
-        self.proxied = true;
-        self.proxied_for = client;
-        self.header_left = length.saturating_sub(bytes.len());
-        match without_start(bytes, length) {
-            rest if rest.is_empty() => Err(rest),
-            rest => Ok(rest),
+        loop {
+            let (length, client) = match proxy_header(&bytes) {
+                ProxyHeader::None => return Ok(bytes),
+                ProxyHeader::Unfinished => return Err(bytes),
+                ProxyHeader::Found { length, client } => (length, client),
+            };
+            if !self.proxied {
+                self.proxied = true;
+                self.proxied_for = client;
+            }
+            self.header_left = length.saturating_sub(bytes.len());
+            bytes = without_start(bytes, length);
+            if bytes.is_empty() {
+                return Err(bytes);
+            }
         }
     }
 
@@ -202,6 +207,21 @@ mod tests {
             let mut opening = Opening::default();
             assert_eq!(opening.feed(TO_SERVER, first), Verdict::Undecided);
             let verdict = opening.feed(TO_SERVER, second);
+            assert_eq!(known(&verdict), Some((TO_SERVER, "GET /".into())), "{cut}");
+            assert_eq!(opening.proxied_for, "203.0.113.9".parse().ok());
+        }
+    }
+
+    #[test]
+    fn of_several_proxy_headers_the_first_names_the_client_however_they_are_cut() {
+        let first = b"PROXY TCP4 203.0.113.9 192.168.1.10 50000 80\r\n";
+        let second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\xa8\x01\x14\0\0\0\0\0\0\0\0";
+        let all = [&first[..], second, b"PROXY UNKNOWN\r\n", b"GET /"].concat();
+        for cut in 1..all.len() - 5 {
+            let (head, tail) = all.split_at(cut);
+            let mut opening = Opening::default();
+            assert_eq!(opening.feed(TO_SERVER, head), Verdict::Undecided, "{cut}");
+            let verdict = opening.feed(TO_SERVER, tail);
             assert_eq!(known(&verdict), Some((TO_SERVER, "GET /".into())), "{cut}");
             assert_eq!(opening.proxied_for, "203.0.113.9".parse().ok());
         }

@@ -9,6 +9,7 @@ use crate::store::{EventQuery, EventRecord, StoreReader};
 
 const OPTIONS: StoreOptions = StoreOptions {
     requests_max_bytes: 1 << 20,
+    visits_max_bytes: 1 << 20,
 };
 
 fn store() -> (TempDir, Store) {
@@ -106,8 +107,8 @@ fn visits_and_requests_share_one_sequence_in_the_order_of_the_batch() {
     let (folder, mut store) = store();
     let first = store.commit(&[event(request(0)), event(visit(1))]).unwrap();
     let second = store.commit(&[event(request(2))]).unwrap();
-    assert_eq!(first.events, [(EventId(0), 1), (EventId(1), 2)]);
-    assert_eq!(second.events, [(EventId(2), 3)]);
+    assert_eq!(first.events, [(EventId(0), Some(1)), (EventId(1), Some(2))]);
+    assert_eq!(second.events, [(EventId(2), Some(3))]);
     let kinds: Vec<_> = log(&folder, &EventQuery::default())
         .iter()
         .map(|event| event.kind.clone())
@@ -271,6 +272,7 @@ fn the_oldest_requests_go_first_and_visits_never() {
     drop(store);
     let small = StoreOptions {
         requests_max_bytes: 40_000,
+        ..OPTIONS
     };
     let mut store = Store::open(folder.path(), small).unwrap();
     store.commit(&[event(visit(0))]).unwrap();
@@ -300,11 +302,12 @@ fn a_seq_is_never_given_again_even_when_the_cap_is_nothing() {
     drop(store);
     let nothing = StoreOptions {
         requests_max_bytes: 0,
+        ..OPTIONS
     };
     for id in 0..5 {
         let mut store = Store::open(folder.path(), nothing).unwrap();
         let committed = store.commit(&[event(request(id))]).unwrap();
-        assert_eq!(committed.events, [(EventId(id), id + 1)]);
+        assert_eq!(committed.events, [(EventId(id), Some(id + 1))]);
     }
 }
 
@@ -479,3 +482,5 @@ fn a_row_that_makes_no_sense_is_passed_over_and_told() {
     assert_eq!((unreadable.count, unreadable.first), (1, 1));
     assert_eq!(seen, [Some(2)]);
 }
+
+mod floods;

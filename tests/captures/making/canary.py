@@ -1,4 +1,4 @@
-"""Which request is a visit, and where its visitor stands."""
+"""Which request is a visit."""
 
 from .case import case
 from .flow import Flow, get
@@ -86,37 +86,3 @@ def _(test):
            (OUTSIDE, get("/b", "a.b.tap.example.org"), None, {"host": "a.b.tap.example.org"}),
            (OUTSIDE, get("/c", "tap.example.org"), None, None),
            (OUTSIDE, get("/d", "nottap.example.org"), None, None))
-
-
-@case("origin-inside", "visits from home are written down, and are no alerts")
-def _(test):
-    config = HEADER + '\n[home]\nnetworks = ["auto", "198.51.100.0/24"]\npublic = ["203.0.113.5"]\n'
-    calm = {"alert": False, "origin": "inside"}
-    visits(test, *[(visitor, get(TARGET), "url", calm) for visitor in
-                   (INSIDE, "10.1.2.3", "198.51.100.7", "203.0.113.5")],
-           (OUTSIDE, get(TARGET), "url", {}), config=config)
-
-
-@case("origin-trusted-proxy", "a proxy of the home names the visitor; the last address that is not its own counts")
-def _(test):
-    config = HEADER + ('\n[[home.proxy]]\nnetworks = ["192.168.1.5/32"]\n'
-                       'header = "x-forwarded-for"\n')
-    proxy = "192.168.1.5"
-    visits(test,
-           (proxy, get(TARGET, fields=["X-Forwarded-For: 203.0.113.9"]), "url",
-            {"origin": "outside", "client": "203.0.113.9", "forwarded_for": "203.0.113.9"}),
-           (proxy, get(TARGET, fields=["X-Forwarded-For: 192.168.1.20"]), "url",
-            {"alert": False, "origin": "inside", "client": INSIDE, "forwarded_for": INSIDE}),
-           config=config)
-
-
-@case("origin-claimed", "a visitor outside who claims an address inside is not believed")
-def _(test):
-    visits(test, (OUTSIDE, get(TARGET, fields=["X-Forwarded-For: 192.168.1.20"]), "url",
-                  {"origin": "outside", "forwarded_for": INSIDE}))
-
-
-@case("origin-unknown", "a private address that forwards for somebody, and is no trusted proxy")
-def _(test):
-    visits(test, (INSIDE, get(TARGET, fields=["X-Forwarded-For: 203.0.113.9"]), "url",
-                  {"origin": "unknown", "forwarded_for": "203.0.113.9"}))

@@ -1,0 +1,11 @@
+//! TLS 1.0 to 1.3 over TCP: hellos, and the requests inside for whoever holds the keys.
+//!
+//! What QUIC needs of it too (hellos, JA4, key logs) knows nothing of TCP.
+
+pub mod client_hello;
+pub mod extensions;
+pub mod ja4;
+pub mod keylog;
+pub mod reader;
+pub mod secrets;
+pub mod server_hello;

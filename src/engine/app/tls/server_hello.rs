@@ -1,0 +1,159 @@
+//! The ServerHello of TLS 1.0 to 1.3 (RFC 8446 §4.1.3, RFC 5246 §7.4.1.3) and the application
+//! protocol that a server chose.
+
+use crate::engine::app::tls::client_hello::{HelloError, protocol_names};
+use crate::engine::app::tls::extensions::{Extensions, extension};
+use crate::engine::app::tls::reader::Reader;
+
+/// A ServerHello, within the bytes that it was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerHello<'a> {
+    /// The version of TLS 1.2 and older; 0x0303 stands here for TLS 1.3 too.
+    pub legacy_version: u16,
+    /// The server's random bytes.
+    pub random: &'a [u8; 32],
+    /// The session's id.
+    pub session_id: &'a [u8],
+    /// The cipher suite that the server chose.
+    pub cipher: u16,
+    /// The compression method that it chose; 0 is none.
+    pub compression: u8,
+    /// Its extensions.
+    pub extensions: Extensions<'a>,
+}
+
+impl<'a> ServerHello<'a> {
+    /// Reads the body of a handshake message of type 2: what follows its four bytes of type and
+    /// length.
+    ///
+    /// # Errors
+    /// [`HelloError`] names the first field that is not there as a whole.
+    pub fn parse(body: &'a [u8]) -> Result<Self, HelloError> {
+        let mut reader = Reader::new(body);
+        let refuse = |field, reader: &Reader<'_>| HelloError {
+            field,
+            left: reader.rest().len(),
+        };
+        let legacy_version = reader.u16().ok_or(refuse("version", &reader))?;
+        let random = reader.array().ok_or(refuse("random", &reader))?;
+        let session_id = reader.vector8().ok_or(refuse("session id", &reader))?;
+        let cipher = reader.u16().ok_or(refuse("cipher suite", &reader))?;
+        let compression = reader.u8().ok_or(refuse("compression", &reader))?;
+        Ok(Self {
+            legacy_version,
+            random,
+            session_id,
+            cipher,
+            compression,
+            extensions: Extensions::read(&mut reader),
+        })
+    }
+
+    /// The version that the server chose.
+    pub fn version(&self) -> u16 {
+        let chosen = self.extensions.find(extension::SUPPORTED_VERSIONS);
+        chosen
+            .and_then(|body| Reader::new(body).u16())
+            .unwrap_or(self.legacy_version)
+    }
+
+    /// Whether the server asks for another ClientHello (RFC 8446 §4.1.4).
+    pub fn is_retry_request(&self) -> bool {
+        *self.random == RETRY_REQUEST
+    }
+
+    /// Whether the MAC comes after encryption (RFC 7366).
+    pub fn encrypts_then_macs(&self) -> bool {
+        self.extensions.find(extension::ENCRYPT_THEN_MAC).is_some()
+    }
+
+    /// Whether the master secret is bound to the whole handshake (RFC 7627).
+    pub fn extends_master_secret(&self) -> bool {
+        let found = self.extensions.find(extension::EXTENDED_MASTER_SECRET);
+        found.is_some()
+    }
+
+    /// The application protocol that the server chose; TLS 1.3 says it in another message.
+    pub fn protocol(&self) -> Option<&'a [u8]> {
+        chosen_protocol(self.extensions)
+    }
+}
+
+/// The application protocol in an EncryptedExtensions message (RFC 8446 §4.3.1).
+pub fn protocol_in_encrypted_extensions(body: &[u8]) -> Option<&[u8]> {
+    chosen_protocol(Extensions::read(&mut Reader::new(body)))
+}
+
+fn chosen_protocol(extensions: Extensions<'_>) -> Option<&[u8]> {
+    let list = Reader::new(extensions.find(extension::ALPN)?).vector16()?;
+    protocol_names(list).next().filter(|name| !name.is_empty())
+}
+
+/// SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
+const RETRY_REQUEST: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
+#[cfg(test)]
+mod tests {
+    use ring::digest;
+
+    use super::*;
+
+    fn hello(random: [u8; 32], extensions: &[u8]) -> Vec<u8> {
+        let mut body = vec![3, 3];
+        body.extend(random);
+        body.extend([1, 9, 0x13, 0x02, 0]);
+        body.extend(u16::try_from(extensions.len()).unwrap().to_be_bytes());
+        body.extend(extensions);
+        body
+    }
+
+    #[test]
+    fn a_hello_of_tls_1_3_says_its_version_in_an_extension() {
+        let body = hello([1; 32], &[0, 43, 0, 2, 3, 4]);
+        let hello = ServerHello::parse(&body).unwrap();
+        assert_eq!((hello.version(), hello.cipher), (0x0304, 0x1302));
+        assert_eq!(hello.session_id, &[9]);
+        assert!(!hello.is_retry_request() && !hello.encrypts_then_macs());
+    }
+
+    #[test]
+    fn a_hello_of_tls_1_2_says_protocol_and_order_of_the_mac() {
+        let alpn = [0, 16, 0, 5, 0, 3, 2, b'h', b'2'];
+        let body = hello([1; 32], &[&[0, 22, 0, 0, 0, 23, 0, 0][..], &alpn].concat());
+        let hello = ServerHello::parse(&body).unwrap();
+        assert_eq!(hello.version(), 0x0303);
+        assert_eq!(hello.protocol(), Some(&b"h2"[..]));
+        assert!(hello.encrypts_then_macs() && hello.extends_master_secret());
+    }
+
+    #[test]
+    fn a_retry_request_is_known_by_its_random_bytes() {
+        let digest = digest::digest(&digest::SHA256, b"HelloRetryRequest");
+        assert_eq!(digest.as_ref(), RETRY_REQUEST);
+        assert!(
+            ServerHello::parse(&hello(RETRY_REQUEST, &[]))
+                .unwrap()
+                .is_retry_request()
+        );
+    }
+
+    #[test]
+    fn a_hello_that_is_cut_short_is_refused_by_the_field() {
+        let body = hello([1; 32], &[]);
+        for (length, field) in [(1, "version"), (33, "random"), (35, "session id")] {
+            let error = ServerHello::parse(&body[..length]).unwrap_err();
+            assert_eq!(error.field, field);
+        }
+        assert!(ServerHello::parse(&body[..39]).is_ok());
+    }
+
+    #[test]
+    fn encrypted_extensions_name_the_protocol() {
+        let body = [0, 9, 0, 16, 0, 5, 0, 3, 2, b'h', b'2'];
+        assert_eq!(protocol_in_encrypted_extensions(&body), Some(&b"h2"[..]));
+        assert_eq!(protocol_in_encrypted_extensions(&body[..8]), None);
+    }
+}
