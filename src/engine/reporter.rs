@@ -148,8 +148,11 @@ impl<K: EventSink> Observer for Reading<'_, K> {
 /// Whether the visitor sent these packets, and no proxy, which may speak by another scheme than
 /// the visitor spoke to it.
 fn hop_is_the_visitors(context: &StreamContext, judgement: &Judgement) -> bool {
-    judgement.client == context.src.ip().to_canonical()
-        && judgement.doubt != Some(Doubt::SilentProxy)
+    let by_a_proxy = matches!(
+        judgement.doubt,
+        Some(Doubt::SilentProxy | Doubt::UntrustedProxy)
+    );
+    judgement.client == context.src.ip().to_canonical() && !by_a_proxy
 }
 
 /// What the streams are that are read.
