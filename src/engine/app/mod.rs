@@ -67,6 +67,9 @@ pub struct RequestHead<'a> {
     pub authority: Option<&'a [u8]>,
     /// The header fields, in order.
     pub fields: Vec<HeaderField<'a>>,
+    /// Whether these are all of them: none is beyond a bound, and none was lost with the head's
+    /// end.
+    pub complete: bool,
     /// The client that a PROXY protocol header ahead of the connection's first request names.
     pub proxied_for: Option<IpAddr>,
     /// What is known against it: `GAP`, `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.

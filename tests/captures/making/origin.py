@@ -249,6 +249,24 @@ def _(test):
          Visit("192.168.1.8", "unknown", ahead=v2(INSIDE, command=0)))
 
 
+@case("origin-head-too-long", "a head with more than can be read of it: behind its end a proxy may have named somebody else")
+def _(test):
+    many = [f"X-{number}: y" for number in range(600)]
+    test.files["canarytap.toml"] = proxies(at5="x-forwarded-for", at6="forwarded", at7="x-real-ip")
+    for number, (src, name, forged, added, origin) in enumerate((
+            (PROXY, "X-Forwarded-For", INSIDE, "203.0.113.9", "unknown"),
+            ("192.168.1.6", "Forwarded", "for=192.168.1.20", "for=203.0.113.9", "unknown"),
+            ("192.168.1.7", "X-Real-IP", INSIDE, "203.0.113.9", "unknown"),
+            (INSIDE, "X-Forwarded-For", None, "203.0.113.9", "unknown"),
+            (OUTSIDE, "X-Forwarded-For", INSIDE, "203.0.113.9", "outside"))):
+        flow = Flow(test.tape, (src, 40001 + number)).open()
+        fields = ([f"{name}: {forged}"] if forged else []) + many + [f"{name}: {added}"]
+        time = flow.ask(get(TARGET, fields=fields))
+        flow.answer()
+        flow.close()
+        Visit(src, origin, told=forged).expect(test, flow, time, flags=["truncated"])
+
+
 @case("origin-proxy-names-gateway", "a trusted proxy that names the gateway or a container says little too")
 def _(test):
     config = proxies(at5="x-forwarded-for") + '\n[home]\ngateways = ["192.168.1.1"]\n'

@@ -419,6 +419,7 @@ impl Requests {
             version: line.version.unwrap_or(HttpVersion::Http10),
             authority: walk.authority,
             fields,
+            complete: walk.complete && !more,
             proxied_for: reading.exchange.proxied_for(),
             flags,
         };
