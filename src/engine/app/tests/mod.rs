@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::event::Scheme;
 use crate::engine::link::Scope;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest};
 
 /// What was observed, one line each: `HEAD www.example.org /target`, `1: 200`, `1: -`.
 #[derive(Debug, Default)]
-struct Notes {
+pub(super) struct Notes {
     lines: Vec<String>,
     last: u64,
     counters: Counters,
@@ -68,6 +69,7 @@ fn context(direction: Direction, flags: Flags) -> StreamContext {
         dst,
         direction,
         flags,
+        scheme: Scheme::Http,
     }
 }
 
