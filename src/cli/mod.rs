@@ -10,14 +10,17 @@ use crate::config::Config;
 use crate::store::StoreError;
 
 mod ack;
+mod canaries;
 mod check;
 mod led;
 mod log;
+mod mint;
 pub mod render;
 mod replay;
 mod run;
 mod status;
 pub mod time;
+mod verify;
 
 /// Finds out who opens the links you send in private.
 #[derive(Debug, Parser)]
@@ -54,8 +57,14 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Say whether the configuration is valid and what it comes to
     Check,
+    /// Make canaries and print their URLs
+    Mint(mint::MintArgs),
+    /// List the canaries with their visits
+    Canaries(canaries::CanariesArgs),
     /// Print the event log
     Log(log::LogArgs),
+    /// Check that the log was not changed since it was written
+    Verify(verify::VerifyArgs),
     /// Acknowledge alerts
     Ack(ack::AckArgs),
     /// Say what the daemon is doing now
@@ -111,7 +120,10 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Run => run::run(globals),
         Command::Replay(args) => replay::run(globals, args),
         Command::Check => check::run(globals),
+        Command::Mint(args) => mint::run(globals, args),
+        Command::Canaries(args) => canaries::run(globals, args),
         Command::Log(args) => log::run(globals, args),
+        Command::Verify(args) => verify::run(globals, args),
         Command::Ack(args) => ack::run(globals, args),
         Command::Status(args) => status::run(globals, args),
         Command::Led(args) => led::run(globals, args),

@@ -106,6 +106,12 @@ counters! {
     http2_heads_lost,
     /// HTTP/2 requests whose response is no longer waited for: too many wait on one connection.
     http2_streams_dropped,
+    /// Secrets taken from key logs.
+    secrets,
+    /// Secrets dropped because too many waited for their connections.
+    secrets_dropped,
+    /// Secrets forgotten because their connection was not seen in time.
+    secrets_expired,
     // ── canary ──
     /// Requests for hosts that are not watched.
     requests_not_watched,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::app::Session;
+use crate::engine::app::tls::keylog::KeyLogEntry;
 use crate::engine::canary::Matcher;
 use crate::engine::counters::Counters;
 use crate::engine::event::EventSink;
@@ -79,6 +80,7 @@ impl Engine {
         self.now = self.now.max(now);
         self.next_tick = self.now.plus(TICK);
         self.decoder.on_tick(self.now, &mut self.counters);
+        self.counters.secrets_expired += self.reporter.secrets().expire(self.now);
         let mut handler = self.reporter.handler(sink);
         self.flows
             .on_tick(self.now, &mut self.counters, &mut handler);
@@ -91,9 +93,29 @@ impl Engine {
             .finish(self.now, &mut self.counters, &mut handler);
     }
 
-    /// Looks for something else from now on. Flows and what they hold stay.
-    pub fn set_matcher(&mut self, matcher: Arc<Matcher>) {
-        self.reporter.set_matcher(matcher);
+    /// Takes a secret of a TLS or QUIC connection, before its packets or up to a minute after.
+    pub fn on_secret(&mut self, entry: &KeyLogEntry, _sink: &mut impl EventSink) {
+        self.counters.secrets += 1;
+        let (_waiters, dropped) = self.reporter.secrets().add(entry, self.now);
+        self.counters.secrets_dropped += dropped;
+    }
+
+    /// Secrets may come: what a hello alone says is told later, in case its request can be read.
+    /// The first secret says so too.
+    pub fn follow_secrets(&mut self) {
+        self.reporter.secrets().follow();
+    }
+
+    /// All secrets are handed over before the packets: each is kept until the end, however many
+    /// they are.
+    pub fn keep_secrets(&mut self) {
+        self.reporter.secrets().keep();
+    }
+
+    /// Looks for something else from now on. Flows and what they hold stay. Gives back what was
+    /// looked for before: dropping it takes long when it is large, and need not happen here.
+    pub fn set_matcher(&mut self, matcher: Arc<Matcher>) -> Arc<Matcher> {
+        self.reporter.set_matcher(matcher)
     }
 
     /// What was dropped and why.
@@ -108,7 +130,7 @@ impl Engine {
 
     /// Bytes held by flows and buffers.
     pub fn heap_bytes(&self) -> usize {
-        self.flows.heap_bytes() + self.decoder.heap_bytes()
+        self.flows.heap_bytes() + self.decoder.heap_bytes() + self.reporter.heap_bytes()
     }
 
     fn advance(&mut self, now: Timestamp, sink: &mut impl EventSink) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::app::tls::secrets::Secrets;
 use crate::engine::app::{Observer, RequestHead, Session};
 use crate::engine::canary::{Doubt, Judgement, Match, Matcher, normalize_host};
 use crate::engine::counters::Counters;
@@ -13,6 +14,7 @@ use crate::engine::transport::{Chunk, StreamContext, StreamHandler};
 /// What outlives a frame: the list of what to look for, and the number of the last event.
 pub(super) struct Reporter {
     matcher: Arc<Matcher>,
+    secrets: Secrets,
     last_id: u64,
 }
 
@@ -20,12 +22,21 @@ impl Reporter {
     pub(super) fn new(matcher: Arc<Matcher>) -> Self {
         Self {
             matcher,
+            secrets: Secrets::default(),
             last_id: 0,
         }
     }
 
-    pub(super) fn set_matcher(&mut self, matcher: Arc<Matcher>) {
-        self.matcher = matcher;
+    pub(super) fn set_matcher(&mut self, matcher: Arc<Matcher>) -> Arc<Matcher> {
+        std::mem::replace(&mut self.matcher, matcher)
+    }
+
+    pub(super) fn secrets(&mut self) -> &mut Secrets {
+        &mut self.secrets
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.secrets.heap_bytes()
     }
 
     pub(super) fn reads_port(&self, port: u16) -> bool {
@@ -137,8 +148,11 @@ impl<K: EventSink> Observer for Reading<'_, K> {
 /// Whether the visitor sent these packets, and no proxy, which may speak by another scheme than
 /// the visitor spoke to it.
 fn hop_is_the_visitors(context: &StreamContext, judgement: &Judgement) -> bool {
-    judgement.client == context.src.ip().to_canonical()
-        && judgement.doubt != Some(Doubt::SilentProxy)
+    let by_a_proxy = matches!(
+        judgement.doubt,
+        Some(Doubt::SilentProxy | Doubt::UntrustedProxy)
+    );
+    judgement.client == context.src.ip().to_canonical() && !by_a_proxy
 }
 
 /// Whether a request that meets no canary is told of: HEAD and GET are.

@@ -20,12 +20,13 @@ use std::path::Path;
 use crate::engine::event::{Detail, Event, EventId};
 
 pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
-pub use canaries::StoredCanary;
+pub use canaries::{StoredCanary, Visits};
 pub use error::{GROUP, StoreError};
 pub use floods::VISITS_AN_HOUR;
 pub use query::EventQuery;
 pub use reader::{StoreReader, Unreadable};
 pub use record::EventRecord;
+pub use verify::{Broken, Head, Verification};
 pub use writer::{Committed, Store};
 
 mod acks;
@@ -41,6 +42,7 @@ mod record;
 mod requests;
 mod schema;
 mod spans;
+mod verify;
 mod writer;
 
 /// What the engine said, in its order.

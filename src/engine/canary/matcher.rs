@@ -155,11 +155,7 @@ impl Matcher {
             return None;
         }
         let number = self.find_on_host(host, &NormalizedUrl::from_request(host, &plain))?;
-        let mut found = self.found(number, MatchKind::Path, host, &plain)?;
-        if target.contains(&b'%') {
-            found.alterations = found.alterations.with(Alterations::PERCENT_ENCODED);
-        }
-        Some(found)
+        self.found(number, MatchKind::Path, host, target)
     }
 
     /// The canary on `host` that comes nearest to what was asked for.

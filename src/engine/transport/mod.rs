@@ -21,6 +21,7 @@ mod seq;
 mod slab;
 mod tuple;
 
+pub use flow_key::FlowKey;
 pub use flow_table::FlowTable;
 pub use segment::{Segment, SegmentError};
 pub use seq::SeqNum;

@@ -5,5 +5,7 @@
 pub mod client_hello;
 pub mod extensions;
 pub mod ja4;
+pub mod keylog;
 pub mod reader;
+pub mod secrets;
 pub mod server_hello;
