@@ -10,14 +10,17 @@ use crate::engine::transport::StreamContext;
 
 pub use session::Session;
 
-#[allow(dead_code, reason = "HTTP/2 and HTTP/3 are built on it next")]
+mod adrift;
 mod hpack;
 mod http1;
+mod http2;
 mod opening;
 mod probe;
 mod proxy;
+mod request;
 mod session;
 pub mod tls;
+mod upgrade;
 
 /// A header field: name as on the wire, value with folds undone and outer white space removed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -470,10 +470,10 @@ impl Requests {
         rest: &'a [u8],
         reading: &mut Reading<'_, impl Observer>,
     ) -> Step<'a> {
-        if refused.is_http2 {
+        if refused.is_http2 && !self.fresh {
             return Step::Leave(Leave::Http2Preface { held, rest });
         }
-        if self.fresh && !refused.names_http {
+        if self.fresh && (refused.is_http2 || !refused.names_http) {
             return Step::Leave(Leave::NotHttp);
         }
         let after = refused.length.saturating_sub(held.len());
