@@ -78,7 +78,8 @@ impl<O: Observer> HeaderBlock<'_, '_, O> {
                 direction: Direction::ToServer,
                 ..*reading.context
             };
-            let head = gathered.head(HttpVersion::Http2, reading.proxied_for, flags);
+            let complete = decoded.unknown == 0 && !decoded.is_truncated;
+            let head = gathered.head(HttpVersion::Http2, reading.proxied_for, flags, complete);
             event = head.and_then(|head| reading.observer.on_request(&context, &head));
             *reading.has_told = true;
         } else {
