@@ -95,6 +95,7 @@ impl Gathered {
             authority: self.authority(),
             fields: self.fields(),
             complete: complete && !self.is_truncated,
+            tunnelled: false,
             proxied_for,
             flags: flags.with(cut),
         })

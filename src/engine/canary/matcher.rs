@@ -112,6 +112,7 @@ impl Matcher {
             proxied_for: head.proxied_for,
             fields: &head.fields,
             complete: head.complete,
+            tunnelled: head.tunnelled,
         };
         self.home.judge(src, &claims)
     }
@@ -122,6 +123,7 @@ impl Matcher {
             proxied_for,
             fields: &[],
             complete: true,
+            tunnelled: false,
         };
         self.home.judge(src, &claims)
     }

@@ -82,6 +82,9 @@ pub struct Claims<'a> {
     /// Whether these are all its fields. Who can make a head longer than what is read of it could
     /// hide behind its end what a proxy added there.
     pub complete: bool,
+    /// Whether it came behind an Upgrade: then a proxy has passed it on unread, and what it says
+    /// is the visitor's.
+    pub tunnelled: bool,
 }
 
 /// Why an address says little about the visitor.
@@ -237,8 +240,9 @@ struct Said<'a> {
 
 impl<'a> Said<'a> {
     fn new(claims: &Claims<'a>) -> Self {
-        // Of an incomplete head no field is believed: the nearest hop's may be missing.
-        let fields = match claims.complete {
+        // Where the head is incomplete the nearest hop's field may be missing, and in a tunnel
+        // there is none.
+        let fields = match claims.complete && !claims.tunnelled {
             true => claims.fields,
             false => &[],
         };

@@ -420,6 +420,7 @@ impl Requests {
             authority: walk.authority,
             fields,
             complete: walk.complete && !more,
+            tunnelled: false,
             proxied_for: reading.exchange.proxied_for(),
             flags,
         };

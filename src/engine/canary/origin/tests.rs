@@ -63,6 +63,7 @@ fn claiming(home: &Home, src: &str, lines: &[(&str, &str)], complete: bool) -> J
         proxied_for: None,
         fields: &fields(lines),
         complete,
+        tunnelled: false,
     };
     home.judge(address(src), &claims)
 }
@@ -73,6 +74,7 @@ fn judge_proxied(home: &Home, src: &str, visitor: &str) -> Judgement {
         proxied_for: Some(address(visitor)),
         fields: &[],
         complete: true,
+        tunnelled: false,
     };
     home.judge(address(src), &claims)
 }
@@ -320,11 +322,31 @@ fn a_private_address_whose_head_was_not_read_to_its_end_is_unknown() {
 }
 
 #[test]
+fn what_a_proxy_passes_on_behind_an_upgrade_is_the_visitors_own_word() {
+    let home = behind(ProxyHeader::XForwardedFor);
+    let claims = Claims {
+        proxied_for: None,
+        fields: &fields(&[("X-Forwarded-For", LAPTOP)]),
+        complete: true,
+        tunnelled: true,
+    };
+    let judgement = home.judge(address(PROXY), &claims);
+    assert_eq!(judgement.origin, Origin::Unknown);
+    assert_eq!(judgement.doubt, Some(Doubt::SilentProxy));
+    let direct = Claims {
+        fields: &[],
+        ..claims
+    };
+    assert_eq!(home.judge(address(LAPTOP), &direct).origin, Origin::Inside);
+}
+
+#[test]
 fn a_proxy_header_stands_ahead_of_the_head_and_is_believed_however_that_ends() {
     let claims = Claims {
         proxied_for: Some(address(LAPTOP)),
         fields: &[],
         complete: false,
+        tunnelled: false,
     };
     let home = behind(ProxyHeader::ProxyProtocol);
     let judgement = home.judge(address(PROXY), &claims);
