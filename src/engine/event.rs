@@ -23,6 +23,26 @@ pub enum EventKind {
     Hello,
 }
 
+/// What a request was carried in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Clear text.
+    #[default]
+    Http,
+    /// TLS or QUIC.
+    Https,
+}
+
+impl Scheme {
+    /// As it is printed in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// How a request met a canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -117,7 +117,7 @@ impl<K: EventSink> Observer for Reading<'_, K> {
         }
         let judgement = self.reporter.matcher.judge(context.src.ip(), head);
         let found = match hop_is_the_visitors(context, &judgement) {
-            true => found.map(|found| found.seen_by(SCHEME)),
+            true => found.map(|found| found.seen_by(context.scheme.name())),
             false => found,
         };
         let id = self.reporter.next_id();
@@ -148,12 +148,12 @@ impl<K: EventSink> Observer for Reading<'_, K> {
 /// Whether the visitor sent these packets, and no proxy, which may speak by another scheme than
 /// the visitor spoke to it.
 fn hop_is_the_visitors(context: &StreamContext, judgement: &Judgement) -> bool {
-    judgement.client == context.src.ip().to_canonical()
-        && judgement.doubt != Some(Doubt::SilentProxy)
+    let by_a_proxy = matches!(
+        judgement.doubt,
+        Some(Doubt::SilentProxy | Doubt::UntrustedProxy | Doubt::Unread)
+    );
+    judgement.client == context.src.ip().to_canonical() && !by_a_proxy
 }
-
-/// What the streams are that are read.
-const SCHEME: &str = "http";
 
 /// Whether a request that meets no canary is told of: HEAD and GET are.
 fn is_background(head: &RequestHead<'_>) -> bool {
@@ -190,7 +190,7 @@ fn compose(
         dst: context.dst.ip(),
         dst_port: context.dst.port(),
         vlan: context.scope.vlan(),
-        scheme: SCHEME,
+        scheme: context.scheme.name(),
         method: Some(text(head.method)),
         host,
         target: Some(wire_text(head.target)),

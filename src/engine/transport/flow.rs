@@ -1,6 +1,6 @@
 //! One connection: two assemblers, who is who, and which segments can be meant for it.
 
-use crate::engine::event::Flags;
+use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::assembler::{Assembler, Phase};
 use crate::engine::transport::flow_key::{FlowKey, Side};
@@ -105,6 +105,7 @@ impl<S> Flow<S> {
             dst: self.key.address(sender.other()),
             direction: self.direction(sender),
             flags: self.flags,
+            scheme: Scheme::Http,
         }
     }
 

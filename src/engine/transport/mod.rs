@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use crate::engine::counters::Counters;
-use crate::engine::event::Flags;
+use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
 use crate::engine::link::Scope;
 
@@ -57,6 +57,21 @@ pub struct StreamContext {
     pub direction: Direction,
     /// What is known of the flow so far: `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.
     pub flags: Flags,
+    /// What the bytes were carried in: clear text, unless a layer above took a cover off.
+    pub scheme: Scheme,
+}
+
+impl StreamContext {
+    /// The same connection, seen from the other side.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.src,
+            direction: self.direction.reversed(),
+            ..*self
+        }
+    }
 }
 
 /// How much it would cost to forget a flow. Evicted first is what says least.

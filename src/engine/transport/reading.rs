@@ -22,7 +22,7 @@
 //!   they are bulk in order, which is most of the traffic and where only a body would differ.
 
 use crate::engine::counters::Counters;
-use crate::engine::event::Flags;
+use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{
     HOLE_ACKED_WAIT, HOLE_WAIT, REORDER_BYTES_PER_DIRECTION_MAX, RESET_WAIT,
@@ -81,6 +81,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
             dst: segment.tuple.dst,
             direction: self.flow.direction(side),
             flags: self.flow.flags,
+            scheme: Scheme::Http,
         };
         let chunk = Chunk::Data(segment.payload);
         let handler = &mut *self.handler;

@@ -419,6 +419,8 @@ impl Requests {
             version: line.version.unwrap_or(HttpVersion::Http10),
             authority: walk.authority,
             fields,
+            complete: walk.complete && !more,
+            tunnelled: false,
             proxied_for: reading.exchange.proxied_for(),
             flags,
         };
@@ -469,10 +471,10 @@ impl Requests {
         rest: &'a [u8],
         reading: &mut Reading<'_, impl Observer>,
     ) -> Step<'a> {
-        if refused.is_http2 {
+        if refused.is_http2 && !self.fresh {
             return Step::Leave(Leave::Http2Preface { held, rest });
         }
-        if self.fresh && !refused.names_http {
+        if self.fresh && (refused.is_http2 || !refused.names_http) {
             return Step::Leave(Leave::NotHttp);
         }
         let after = refused.length.saturating_sub(held.len());

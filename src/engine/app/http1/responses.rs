@@ -45,6 +45,8 @@ pub(super) enum Step<'a> {
     Rest(&'a [u8]),
     /// HTTP/1 ends: what goes on is no HTTP, or nothing that is known.
     Over,
+    /// HTTP/1 ends with 101, before these bytes.
+    Switched(&'a [u8]),
 }
 
 impl Responses {
@@ -172,7 +174,7 @@ impl Responses {
         match answer {
             Answer::Interim | Answer::Bodiless => Step::Rest(rest),
             Answer::Tunnel => Step::Over,
-            Answer::Switching => switch(reading),
+            Answer::Switching => Step::Switched(rest),
             Answer::Plain | Answer::Unmatched => {
                 match framing.after_response() {
                     Follows::Nothing => {}
@@ -244,15 +246,6 @@ impl Responses {
         self.place = Place::Lost(hunt);
         reading.exchange.lose(reading.observer);
     }
-}
-
-/// 101: the connection goes on as something that is not read.
-fn switch<'a>(reading: &mut Reading<'_, impl Observer>) -> Step<'a> {
-    reading.observer.counters().responses += 1;
-    if let Some(event) = reading.exchange.pop().and_then(|one| one.event) {
-        reading.observer.on_status(reading.context.time, event, 101);
-    }
-    Step::Over
 }
 
 impl Held {

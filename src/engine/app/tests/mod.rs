@@ -7,15 +7,16 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::event::Scheme;
 use crate::engine::link::Scope;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest};
 
 /// What was observed, one line each: `HEAD www.example.org /target`, `1: 200`, `1: -`.
 #[derive(Debug, Default)]
-struct Notes {
-    lines: Vec<String>,
+pub(super) struct Notes {
+    pub(super) lines: Vec<String>,
     last: u64,
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 impl Observer for Notes {
@@ -54,7 +55,7 @@ impl Observer for Notes {
     }
 }
 
-fn context(direction: Direction, flags: Flags) -> StreamContext {
+pub(super) fn context(direction: Direction, flags: Flags) -> StreamContext {
     let client: SocketAddr = "203.0.113.9:50000".parse().unwrap();
     let server: SocketAddr = "192.168.1.10:80".parse().unwrap();
     let (src, dst) = match direction {
@@ -68,6 +69,7 @@ fn context(direction: Direction, flags: Flags) -> StreamContext {
         dst,
         direction,
         flags,
+        scheme: Scheme::Http,
     }
 }
 
