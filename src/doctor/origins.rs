@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::doctor::point::Point;
 use crate::engine::app::HeaderField;
-use crate::engine::canary::{Doubt, Home, ProxyHeader};
+use crate::engine::canary::{Claims, Doubt, Home, ProxyHeader};
 use crate::store::EventRecord;
 
 /// One point for each cause, or one that says there is none. `looked` says how far was looked,
@@ -46,6 +46,7 @@ enum Reason {
     Container,
     UntrustedProxy,
     SilentProxy,
+    Unread,
     /// By the present configuration it would be known.
     NoMore,
 }
@@ -57,6 +58,7 @@ impl From<Option<Doubt>> for Reason {
             Some(Doubt::Container) => Self::Container,
             Some(Doubt::UntrustedProxy) => Self::UntrustedProxy,
             Some(Doubt::SilentProxy) => Self::SilentProxy,
+            Some(Doubt::Unread) => Self::Unread,
             None => Self::NoMore,
         }
     }
@@ -119,9 +121,15 @@ impl Cause {
                     believed_header(home, client)
                 ),
             ),
+            Reason::Unread => Point::warning(
+                ORIGIN,
+                found("its head was not read to the end, where somebody else may be named"),
+                "nothing here mends it if the points packets and whole_frames are well: who sends \
+                 heads of that length may have something to hide",
+            ),
             Reason::NoMore => Point::ok(
                 ORIGIN,
-                found("by the present configuration it would be known"),
+                found("by the present configuration a request like it would be known"),
             ),
         }
     }
@@ -146,7 +154,7 @@ fn reason(home: &Home, record: &EventRecord, told: &[(String, String)]) -> Reaso
     };
     if record.src != Some(client) {
         // A trusted proxy named it: nothing else speaks for it.
-        return home.judge(client, None, &[]).doubt.into();
+        return judge(home, client, None, &[], true);
     }
     let named_ahead = |(name, value): &(String, String)| {
         (name == PROXY_PROTOCOL)
@@ -162,7 +170,24 @@ fn reason(home: &Home, record: &EventRecord, told: &[(String, String)]) -> Reaso
             value: Cow::Borrowed(value.as_bytes()),
         })
         .collect();
-    home.judge(client, proxied_for, &fields).doubt.into()
+    let complete = !record.flags.iter().any(|flag| flag == "truncated");
+    judge(home, client, proxied_for, &fields, complete)
+}
+
+fn judge(
+    home: &Home,
+    src: IpAddr,
+    proxied_for: Option<IpAddr>,
+    fields: &[HeaderField<'_>],
+    complete: bool,
+) -> Reason {
+    let claims = Claims {
+        proxied_for,
+        fields,
+        complete,
+        tunnelled: false, // which is not kept
+    };
+    home.judge(src, &claims).doubt.into()
 }
 
 /// What is kept of forwarding headers, by name. A single one is kept without its name, and is
@@ -292,6 +317,13 @@ mod tests {
             cure(&points[0]).contains("let it write x-real-ip"),
             "{points:?}"
         );
+    }
+
+    #[test]
+    fn a_head_that_was_not_read_to_its_end_has_its_own_reason() {
+        let mut cut = unknown("192.168.1.44", None);
+        cut.flags = vec!["truncated".into()];
+        assert!(judged(&[cut])[0].found.contains("not read to the end"));
     }
 
     #[test]
