@@ -66,7 +66,7 @@ mod tests {
             dst: [192, 0, 2, 2].into(),
             protocol: 6,
             payload,
-            cut: false,
+            missing: 0,
         }
     }
 
