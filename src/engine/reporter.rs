@@ -150,7 +150,7 @@ impl<K: EventSink> Observer for Reading<'_, K> {
 fn hop_is_the_visitors(context: &StreamContext, judgement: &Judgement) -> bool {
     let by_a_proxy = matches!(
         judgement.doubt,
-        Some(Doubt::SilentProxy | Doubt::UntrustedProxy)
+        Some(Doubt::SilentProxy | Doubt::UntrustedProxy | Doubt::Unread)
     );
     judgement.client == context.src.ip().to_canonical() && !by_a_proxy
 }

@@ -19,6 +19,8 @@ const TRUSTED: [(u16, &str); 3] = [
     (8106, "192.168.1.5"),
     (8108, "192.168.1.8"),
 ];
+/// One that names visitors in X-Forwarded-For.
+const WITH_HEADER: (u16, &str) = (8109, "192.168.1.9");
 /// One that nobody trusts.
 const STRANGER: (u16, &str) = (8107, "192.168.1.7");
 
@@ -54,6 +56,40 @@ fn a_header_of_the_visitors_own_is_not_believed_beside_the_proxy_protocol() {
                 let told = "proxy-protocol: 203.0.113.77; x-forwarded-for: 192.168.1.20";
                 expected.push(judged(proxy, OUTSIDE, "outside", told));
             }
+            assert_judged(&tap, expected);
+        },
+    );
+}
+
+#[test]
+fn a_header_that_the_proxy_adds_at_the_end_is_the_one_that_counts_or_the_origin_is_unknown() {
+    in_a_lab(
+        a_header_that_the_proxy_adds_at_the_end_is_the_one_that_counts_or_the_origin_is_unknown,
+        |lab| {
+            let (_web, _proxy, tap) = with_proxy(lab);
+            let (port, proxy) = WITH_HEADER;
+            let forged = "X-Forwarded-For: 192.168.1.20";
+            visit_by(lab, Visitor::Outside4, port, &[]);
+            visit_by(lab, Visitor::Inside4, port, &[]);
+            visit_by(lab, Visitor::Outside4, port, &[forged]);
+            // So many fields that the tap does not read as far as the proxy's own.
+            let many: Vec<String> = (0..600).map(|number| format!("X-{number}: y")).collect();
+            let fields: Vec<&str> = [forged]
+                .into_iter()
+                .chain(many.iter().map(String::as_str))
+                .collect();
+            visit_by(lab, Visitor::Outside4, port, &fields);
+            let expected = vec![
+                judged(proxy, OUTSIDE, "outside", "::ffff:203.0.113.77"),
+                judged(proxy, INSIDE, "inside", "::ffff:192.168.1.20"),
+                judged(
+                    proxy,
+                    OUTSIDE,
+                    "outside",
+                    "192.168.1.20, ::ffff:203.0.113.77",
+                ),
+                judged(proxy, proxy, "unknown", INSIDE),
+            ];
             assert_judged(&tap, expected);
         },
     );
@@ -105,7 +141,10 @@ fn with_proxy(lab: &Lab) -> (Web, Proxy, Tap<'_>) {
     lab.lay("proxy");
     let (web, proxy) = (Web::start(lab), Proxy::haproxy(lab));
     let trusted = [5, 6, 8].map(|number| (number, "proxy-protocol"));
-    let mut tap = Tap::configured(lab, |config| trusting(config, &trusted));
+    let with_header = [(9, "x-forwarded-for")];
+    let mut tap = Tap::configured(lab, |config| {
+        trusting(&trusting(config, &trusted), &with_header)
+    });
     tap.start();
     (web, proxy, tap)
 }

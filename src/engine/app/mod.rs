@@ -70,6 +70,12 @@ pub struct RequestHead<'a> {
     pub authority: Option<&'a [u8]>,
     /// The header fields, in order.
     pub fields: Vec<HeaderField<'a>>,
+    /// Whether these are all of them: none is beyond a bound, and none was lost with the head's
+    /// end.
+    pub complete: bool,
+    /// Whether it came behind an Upgrade (RFC 9110 §7.8): a proxy passes on what follows one as it
+    /// is.
+    pub tunnelled: bool,
     /// The client that a PROXY protocol header ahead of the connection's first request names.
     pub proxied_for: Option<IpAddr>,
     /// What is known against it: `GAP`, `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.

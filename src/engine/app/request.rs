@@ -71,12 +71,14 @@ impl Gathered {
             .find(|authority| !authority.is_empty())
     }
 
-    /// All of it; None when it [is no request](Self::is_request).
+    /// All of it; None when it [is no request](Self::is_request). `complete` says whether every
+    /// field could be decompressed.
     pub(super) fn head(
         &self,
         version: HttpVersion,
         proxied_for: Option<IpAddr>,
         flags: Flags,
+        complete: bool,
     ) -> Option<RequestHead<'_>> {
         if self.is_malformed {
             return None;
@@ -92,6 +94,8 @@ impl Gathered {
             version,
             authority: self.authority(),
             fields: self.fields(),
+            complete: complete && !self.is_truncated,
+            tunnelled: false,
             proxied_for,
             flags: flags.with(cut),
         })
@@ -198,7 +202,7 @@ mod tests {
     fn told(fields: &[(&str, &str)]) -> Option<(String, String, Option<String>)> {
         let gathered = gather(fields);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let head = gathered.head(HttpVersion::Http2, None, Flags::NONE);
+        let head = gathered.head(HttpVersion::Http2, None, Flags::NONE, true);
         assert_eq!(head.is_some(), gathered.is_request());
         let head = head?;
         Some((
@@ -278,7 +282,7 @@ mod tests {
         ];
         let gathered = gather(&fields);
         let head = gathered
-            .head(HttpVersion::Http2, None, Flags::NONE)
+            .head(HttpVersion::Http2, None, Flags::NONE, true)
             .unwrap();
         assert_eq!(head.fields.len(), 1);
         assert_eq!(head.field("Referer"), Some(&b"r"[..]));
@@ -295,9 +299,11 @@ mod tests {
         ] {
             let fields = [&[GET, PATH][..], &more].concat();
             let gathered = gather(&fields);
-            let head = gathered.head(HttpVersion::Http2, None, Flags::GAP).unwrap();
+            let head = gathered
+                .head(HttpVersion::Http2, None, Flags::GAP, true)
+                .unwrap();
             assert_eq!(head.flags, Flags::GAP.with(Flags::TRUNCATED));
-            assert!(head.fields.len() < more.len());
+            assert!(head.fields.len() < more.len() && !head.complete);
         }
     }
 

@@ -42,7 +42,7 @@ impl Switched {
     /// A request was answered with 101.
     pub(super) fn new(http1: &Http1, request: Option<EventId>, time: Timestamp) -> Self {
         Self {
-            http2: Http2::new(http1.client(), http1.proxied_for()),
+            http2: Http2::upgraded(http1.client(), http1.proxied_for()),
             client: http1.client(),
             request,
             time,
@@ -154,7 +154,7 @@ pub(super) struct Crossing {
 impl Crossing {
     /// The client's preface was seen behind a request.
     pub(super) fn new(http1: Http1) -> Self {
-        let mut http2 = Http2::new(http1.client(), http1.proxied_for());
+        let mut http2 = Http2::upgraded(http1.client(), http1.proxied_for());
         http2.reserve_upgraded();
         Self { http1, http2 }
     }

@@ -419,6 +419,8 @@ impl Requests {
             version: line.version.unwrap_or(HttpVersion::Http10),
             authority: walk.authority,
             fields,
+            complete: walk.complete && !more,
+            tunnelled: false,
             proxied_for: reading.exchange.proxied_for(),
             flags,
         };

@@ -5,7 +5,7 @@ use crate::engine::app::http2::blocks::{Block, BlockKind};
 use crate::engine::app::http2::side::{Reading, Speaker};
 use crate::engine::app::http2::streams::Streams;
 use crate::engine::app::request::{self, Gathered};
-use crate::engine::app::{HttpVersion, Observer};
+use crate::engine::app::{HttpVersion, Observer, RequestHead};
 use crate::engine::event::Flags;
 use crate::engine::transport::{Direction, StreamContext};
 
@@ -78,8 +78,15 @@ impl<O: Observer> HeaderBlock<'_, '_, O> {
                 direction: Direction::ToServer,
                 ..*reading.context
             };
-            let head = gathered.head(HttpVersion::Http2, reading.proxied_for, flags);
-            event = head.and_then(|head| reading.observer.on_request(&context, &head));
+            let complete = decoded.unknown == 0 && !decoded.is_truncated;
+            let head = gathered.head(HttpVersion::Http2, reading.proxied_for, flags, complete);
+            event = head.and_then(|head| {
+                let head = RequestHead {
+                    tunnelled: reading.tunnelled,
+                    ..head
+                };
+                reading.observer.on_request(&context, &head)
+            });
             *reading.has_told = true;
         } else {
             reading.observer.counters().requests_not_watched += 1;

@@ -41,6 +41,8 @@ pub(super) struct Http2 {
     streams: Streams,
     /// Who connected to the proxy in front, by the PROXY protocol.
     proxied_for: Option<IpAddr>,
+    /// Whether it was HTTP/1 before.
+    upgraded: bool,
     /// Whether it brought a watched request.
     has_told: bool,
 }
@@ -64,7 +66,16 @@ impl Http2 {
             responses: Side::new(Speaker::Server),
             streams: Streams::default(),
             proxied_for,
+            upgraded: false,
             has_told: false,
+        }
+    }
+
+    /// A connection that was HTTP/1 before.
+    pub(super) fn upgraded(client: Direction, proxied_for: Option<IpAddr>) -> Self {
+        Self {
+            upgraded: true,
+            ..Self::new(client, proxied_for)
         }
     }
 
@@ -120,6 +131,7 @@ impl Http2 {
             streams: &mut self.streams,
             observer,
             proxied_for: self.proxied_for,
+            tunnelled: self.upgraded,
             has_told: &mut self.has_told,
         };
         match chunk {

@@ -42,6 +42,7 @@ pub(super) struct Reading<'a, O> {
     pub(super) streams: &'a mut Streams,
     pub(super) observer: &'a mut O,
     pub(super) proxied_for: Option<IpAddr>,
+    pub(super) tunnelled: bool,
     /// Set when a watched request was told.
     pub(super) has_told: &'a mut bool,
 }
