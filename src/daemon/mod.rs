@@ -38,6 +38,7 @@ mod error;
 mod health;
 mod journal;
 mod keeper;
+pub mod keys;
 mod lighting;
 pub mod lock;
 mod matching;
