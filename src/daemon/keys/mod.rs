@@ -183,15 +183,15 @@ impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
         self.tell();
     }
 
-    /// Asking again for a folder that is watched costs nothing and finds one that is new.
+    /// Asking again for a folder that is watched costs little, and finds one that is new.
     fn watch_folders(&self) {
         for log in &self.logs {
             let real = std::fs::canonicalize(log.path()).ok();
             for path in real.as_deref().into_iter().chain([log.path()]) {
-                if let Some(folder) = path.parent() {
-                    // One that is not there is looked for again later.
-                    let _missing = inotify::add_watch(&self.changes, folder, changes());
-                }
+                // Of a folder that is not there yet, the one above it tells when it comes.
+                let mut folders = path.ancestors().skip(1);
+                folders
+                    .find(|folder| inotify::add_watch(&self.changes, *folder, changes()).is_ok());
             }
         }
     }
