@@ -12,6 +12,7 @@ use crate::store::StoreError;
 mod ack;
 mod canaries;
 mod check;
+mod doctor;
 mod keys;
 mod led;
 mod log;
@@ -58,6 +59,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Say whether the configuration is valid and what it comes to
     Check,
+    /// Say, point by point, whether this machine can tap, and how to mend what is not right
+    Doctor(doctor::DoctorArgs),
     /// Make canaries and print their URLs
     Mint(mint::MintArgs),
     /// List the canaries with their visits
@@ -123,6 +126,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Run => run::run(globals),
         Command::Replay(args) => replay::run(globals, args),
         Command::Check => check::run(globals),
+        Command::Doctor(args) => doctor::run(globals, args),
         Command::Mint(args) => mint::run(globals, args),
         Command::Canaries(args) => canaries::run(globals, args),
         Command::Log(args) => log::run(globals, args),
