@@ -13,6 +13,7 @@ mod ack;
 mod canaries;
 mod check;
 mod doctor;
+mod keys;
 mod led;
 mod log;
 mod mint;
@@ -68,6 +69,8 @@ enum Command {
     Log(log::LogArgs),
     /// Check that the log was not changed since it was written
     Verify(verify::VerifyArgs),
+    /// Hand lines of a TLS key log from standard input to the daemon
+    Keys,
     /// Acknowledge alerts
     Ack(ack::AckArgs),
     /// Say what the daemon is doing now
@@ -128,6 +131,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Canaries(args) => canaries::run(globals, args),
         Command::Log(args) => log::run(globals, args),
         Command::Verify(args) => verify::run(globals, args),
+        Command::Keys => keys::run(globals),
         Command::Ack(args) => ack::run(globals, args),
         Command::Status(args) => status::run(globals, args),
         Command::Led(args) => led::run(globals, args),
