@@ -91,6 +91,7 @@ impl KeyReader {
             hand_on,
         };
         worker.take_over(logs);
+        worker.look(); // so that how the logs are is known from the start
         let thread = thread::Builder::new()
             .name("keys".into())
             .spawn(move || worker.run())?;
