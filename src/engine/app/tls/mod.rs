@@ -2,10 +2,15 @@
 //!
 //! What QUIC needs of it too (hellos, JA4, key logs) knows nothing of TCP.
 
+mod cipher;
 pub mod client_hello;
+mod derive;
 pub mod extensions;
+mod hash;
 pub mod ja4;
 pub mod keylog;
 pub mod reader;
+mod record;
 pub mod secrets;
 pub mod server_hello;
+mod suite;
