@@ -2,15 +2,15 @@
 //!
 //! What QUIC needs of it too (hellos, JA4, key logs) knows nothing of TCP.
 
-mod cipher;
+pub(in crate::engine::app) mod cipher;
 pub mod client_hello;
-mod derive;
+pub(in crate::engine::app) mod derive;
 pub mod extensions;
-mod hash;
+pub(in crate::engine::app) mod hash;
 pub mod ja4;
 pub mod keylog;
 pub mod reader;
 mod record;
 pub mod secrets;
 pub mod server_hello;
-mod suite;
+pub(in crate::engine::app) mod suite;
