@@ -1,6 +1,7 @@
 //! `canarytap check`: is the configuration valid, and what does it come to.
 
 use std::io::{Write as _, stdout};
+use std::path::Path;
 
 use ipnet::IpNet;
 
@@ -9,6 +10,7 @@ use crate::cli::{CommandResult, Failure, Globals, Outcome};
 use crate::config::units::bytes_text;
 use crate::config::{Config, LedConfig, LightRole, Responses};
 use crate::engine::canary::{Home, PortSet};
+use crate::store::StoreReader;
 
 /// Runs the command.
 pub fn run(globals: &Globals) -> CommandResult {
@@ -31,6 +33,7 @@ fn report(config: &Config) -> String {
     }
     lines.extend(capture_lines(config));
     lines.extend(watched_lines(config));
+    lines.extend(minted_line(&config.store.directory));
     lines.extend(home_lines(&config.home_of_this_machine()));
     lines.push(format!("store     {}", config.store.directory.display()));
     lines.push(format!("run       {}", config.run_directory().display()));
@@ -78,6 +81,16 @@ fn watched_lines(config: &Config) -> Vec<String> {
         )
     });
     hosts.chain(canaries).collect()
+}
+
+/// How many canaries the store adds, where there is one that may be read.
+fn minted_line(directory: &Path) -> Option<String> {
+    let minted = StoreReader::open(directory)
+        .ok()?
+        .canaries_version()
+        .ok()?
+        .0;
+    (minted > 0).then(|| format!("minted    {minted} more canaries in the store"))
 }
 
 fn home_lines(home: &Home) -> Vec<String> {

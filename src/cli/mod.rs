@@ -10,9 +10,11 @@ use crate::config::Config;
 use crate::store::StoreError;
 
 mod ack;
+mod canaries;
 mod check;
 mod led;
 mod log;
+mod mint;
 pub mod render;
 mod replay;
 mod run;
@@ -54,6 +56,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Say whether the configuration is valid and what it comes to
     Check,
+    /// Make canaries and print their URLs
+    Mint(mint::MintArgs),
+    /// List the canaries with their visits
+    Canaries(canaries::CanariesArgs),
     /// Print the event log
     Log(log::LogArgs),
     /// Acknowledge alerts
@@ -111,6 +117,8 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Run => run::run(globals),
         Command::Replay(args) => replay::run(globals, args),
         Command::Check => check::run(globals),
+        Command::Mint(args) => mint::run(globals, args),
+        Command::Canaries(args) => canaries::run(globals, args),
         Command::Log(args) => log::run(globals, args),
         Command::Ack(args) => ack::run(globals, args),
         Command::Status(args) => status::run(globals, args),

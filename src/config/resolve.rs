@@ -44,7 +44,10 @@ impl Config {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.canaries.is_empty() {
-            remarks.push("no canary here: add [[canary]] with its url and channel".to_owned());
+            remarks.push(
+                "no canary here: add [[canary]] with its url and channel, or use `canarytap mint`"
+                    .to_owned(),
+            );
         }
         for canary in self.canaries() {
             if canary.url.path == "/" {
@@ -121,31 +124,19 @@ impl Config {
 
     /// The canaries of the configuration.
     pub fn canaries(&self) -> Vec<Canary> {
-        let mut canaries: Vec<Canary> = self.canaries.iter().filter_map(to_canary).collect();
-        let mut owners: HashMap<String, usize> = HashMap::new();
-        for token in canaries.iter().filter_map(|canary| canary.token.clone()) {
-            *owners.entry(token).or_default() += 1;
-        }
-        for canary in &mut canaries {
-            // What two URLs have in common is unique to neither.
-            canary.token = canary
-                .token
-                .take()
-                .filter(|token| owners.get(token) == Some(&1));
-        }
-        canaries
+        without_shared_tokens(self.canaries.iter().filter_map(to_canary).collect())
     }
 
     /// What the engine is to look for: the configured canaries and `minted` ones.
     pub fn watch(&self, minted: Vec<Canary>, home: Home) -> Watch {
+        let mut canaries = self.canaries();
+        canaries.extend(minted);
         Watch {
             all_hosts: false,
             hosts: self.hosts.iter().map(|host| host.pattern.clone()).collect(),
             ports: self.capture.ports.clone(),
-            canaries: self
-                .canaries()
+            canaries: without_shared_tokens(canaries)
                 .into_iter()
-                .chain(minted)
                 .map(Arc::new)
                 .collect(),
             home,
@@ -162,6 +153,19 @@ impl Config {
             .flat_map(|host| host.addresses.clone())
             .collect()
     }
+}
+
+/// What two URLs have in common is unique to neither.
+fn without_shared_tokens(mut canaries: Vec<Canary>) -> Vec<Canary> {
+    let mut owners: HashMap<String, usize> = HashMap::new();
+    for token in canaries.iter().filter_map(|canary| canary.token.clone()) {
+        *owners.entry(token).or_default() += 1;
+    }
+    for canary in &mut canaries {
+        let token = canary.token.take();
+        canary.token = token.filter(|token| owners.get(token) == Some(&1));
+    }
+    canaries
 }
 
 fn to_canary(config: &CanaryConfig) -> Option<Canary> {

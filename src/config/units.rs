@@ -30,6 +30,22 @@ pub fn bytes_text(bytes: u64) -> String {
     bytes.to_string()
 }
 
+/// Words of the owner's, such as a channel: something, on one line, without blanks around it.
+///
+/// # Errors
+/// The rule that they break.
+pub fn parse_words(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let good = !text.is_empty()
+        && text.chars().count() <= WORDS_CHARACTERS_MAX
+        && !text.chars().any(char::is_control);
+    good.then(|| text.to_owned())
+        .ok_or_else(|| format!("must be 1 to {WORDS_CHARACTERS_MAX} characters on one line"))
+}
+
+/// Channels and labels stand in tables on a terminal.
+const WORDS_CHARACTERS_MAX: usize = 200;
+
 #[cfg(test)]
 mod tests {
     use super::*;

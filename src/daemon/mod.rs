@@ -21,11 +21,12 @@ use crate::daemon::journal::{Priority, say};
 use crate::daemon::keeper::{Keeper, KeeperError};
 use crate::daemon::lighting::Lighting;
 use crate::daemon::lock::DaemonLock;
+use crate::daemon::matching::{Built, Matching};
 use crate::daemon::present::Present;
 use crate::daemon::queue::Queue;
 use crate::daemon::status::{Remark, Status, StatusFile};
 use crate::daemon::tap::{Tap, TapReport, TapSettings};
-use crate::engine::canary::{Home, Matcher, Watch};
+use crate::engine::canary::{Home, Matcher};
 use crate::engine::limits::Limits;
 use crate::led::{Activity, Armed, ButtonEvent};
 use crate::store::{StoreError, StoreOptions, StoreReader};
@@ -40,6 +41,7 @@ mod keeper;
 mod lighting;
 mod link;
 pub mod lock;
+mod matching;
 mod notify;
 mod present;
 mod queue;
@@ -104,6 +106,7 @@ struct Daemon {
     started: String,
     canaries: usize,
     canaries_changed: mpsc::UnboundedReceiver<()>,
+    matching: Matching,
     /// The home that the engine knows, and when it was last compared with this machine's.
     home: Home,
     home_looked: Instant,
@@ -126,10 +129,11 @@ impl Daemon {
         let queue = Arc::new(Queue::default());
         let (changed, canaries_changed) = mpsc::unbounded_channel();
         let keeper = start_keeper(&config, &queue, &lights, changed)?;
-        let watch = watch_of(&config).map_err(DaemonError::Store)?;
-        let (canaries, home) = (watch.canaries.len(), watch.home.clone());
+        let matching = Matching::new();
+        let first = Built::of(&config).map_err(DaemonError::Store)?;
+        let (canaries, home) = (first.canaries, first.home);
         let bell = Arc::new(Notify::new());
-        let tap = start_tap(&config, watch, &queue, &lights.activity, &bell)?;
+        let tap = start_tap(&config, first.matcher, &queue, &lights.activity, &bell)?;
         Ok(Self {
             config,
             queue,
@@ -143,6 +147,7 @@ impl Daemon {
             started: clock::now().to_string(),
             canaries,
             canaries_changed,
+            matching,
             home,
             home_looked: Instant::now(),
             bell,
@@ -168,7 +173,8 @@ impl Daemon {
                 _ = signals.hangup.recv() => self.reload(&reload),
                 () = self.bell.notified() => self.look(),
                 _ = tick.tick() => self.look(),
-                Some(()) = self.canaries_changed.recv() => self.rematch(),
+                Some(()) = self.canaries_changed.recv() => self.look_for_canaries(),
+                Some(built) = self.matching.built.recv() => self.match_by(built),
                 Some(event) = self.lights.pressed.recv() => self.on_button(event),
             }
             if self.tap.is_dead() || self.keeper.is_dead() {
@@ -232,6 +238,7 @@ impl Daemon {
             notify::alive();
         }
         self.look_at_home(now);
+        self.tap.drop_retired();
     }
 
     /// Who counts as inside may change while the daemon runs.
@@ -273,18 +280,35 @@ impl Daemon {
         self.status_failed = failed.is_some();
     }
 
-    /// Somebody minted a canary, or acknowledged: look for what the store names now.
-    fn rematch(&mut self) {
-        match watch_of(&self.config) {
-            Ok(watch) => {
-                self.canaries = watch.canaries.len();
-                self.home.clone_from(&watch.home);
-                self.tap.set_matcher(Arc::new(Matcher::new(watch)));
+    /// Somebody minted a canary, or only acknowledged.
+    fn look_for_canaries(&mut self) {
+        let minted = StoreReader::open(&self.config.store.directory)
+            .and_then(|reader| reader.canaries_version());
+        match minted {
+            Ok(version) if Some(version) == self.matching.version => {}
+            Ok(version) => {
+                self.matching.version = Some(version);
+                self.rematch();
             }
-            Err(error) => say(
-                Priority::Error,
-                &format!("cannot read the canaries: {error}"),
-            ),
+            Err(error) => say_unread(&error),
+        }
+    }
+
+    /// Makes ready what store and configuration name now.
+    fn rematch(&mut self) {
+        self.matching.build(&self.config);
+    }
+
+    fn match_by(&mut self, built: (u64, Result<Built, StoreError>)) {
+        let (round, built) = built;
+        match built {
+            Ok(built) if self.matching.is_newest(round) => {
+                self.canaries = built.canaries;
+                self.home = built.home;
+                self.tap.set_matcher(built.matcher);
+            }
+            Ok(_) => {} // one that knows more is on its way
+            Err(error) => say_unread(&error),
         }
     }
 
@@ -380,7 +404,7 @@ fn start_keeper(
 
 fn start_tap(
     config: &Config,
-    watch: Watch,
+    matcher: Arc<Matcher>,
     queue: &Arc<Queue>,
     activity: &Activity,
     bell: &Arc<Notify>,
@@ -391,7 +415,6 @@ fn start_tap(
     let limits = Limits {
         memory_bytes: config.capture.memory_bytes,
     };
-    let matcher = Arc::new(Matcher::new(watch));
     Tap::start(
         settings,
         limits,
@@ -403,12 +426,7 @@ fn start_tap(
     .map_err(DaemonError::Capture)
 }
 
-/// Configured and minted canaries together.
-fn watch_of(config: &Config) -> Result<Watch, StoreError> {
-    let stored = StoreReader::open(&config.store.directory)?.canaries()?;
-    let minted = stored
-        .iter()
-        .filter_map(|canary| canary.to_canary().ok())
-        .collect();
-    Ok(config.watch(minted, config.home_of_this_machine()))
+fn say_unread(error: &StoreError) {
+    let text = format!("cannot read the canaries: {error}");
+    say(Priority::Error, &text);
 }

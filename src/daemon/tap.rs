@@ -91,6 +91,8 @@ struct Shared {
     attention: AtomicBool,
     orders: Mutex<Orders>,
     report: Mutex<TapReport>,
+    /// A matcher that was replaced, to be dropped by somebody who has the time.
+    retired: Mutex<Option<Arc<Matcher>>>,
     waker: Waker,
 }
 
@@ -125,6 +127,7 @@ impl Tap {
             attention: AtomicBool::new(false),
             orders: Mutex::default(),
             report: Mutex::default(),
+            retired: Mutex::default(),
             waker: Waker::new()?,
         });
         let mut worker = Worker {
@@ -159,6 +162,12 @@ impl Tap {
     /// Looks for something else from now on.
     pub fn set_matcher(&self, matcher: Arc<Matcher>) {
         self.order(|orders| orders.matcher = Some(matcher));
+    }
+
+    /// Drops a matcher that was replaced, if there is one.
+    pub fn drop_retired(&self) {
+        let retired = lock(&self.shared.retired).take();
+        drop(retired);
     }
 
     /// Captures otherwise from now on.
@@ -266,7 +275,8 @@ impl Worker {
     fn obey(&mut self) -> bool {
         let orders = std::mem::take(&mut *lock(&self.shared.orders));
         if let Some(matcher) = orders.matcher {
-            self.engine.set_matcher(matcher);
+            let before = self.engine.set_matcher(matcher);
+            *lock(&self.shared.retired) = Some(before);
         }
         if let Some(settings) = orders.settings.filter(|new| *new != self.settings) {
             self.change(settings);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+mod names;
+
 /// Nanoseconds since 1970-01-01T00:00:00Z, as the capture stamped them.
 ///
 /// The engine has no clock: this is its only notion of time.
@@ -134,60 +136,9 @@ impl fmt::Display for UnreadLinkType {
 }
 
 impl UnreadLinkType {
-    /// Its name in libpcap's list, less `LINKTYPE_`, for those that a user may meet.
-    pub const fn name(self) -> Option<&'static str> {
-        let name = match self.number {
-            3 => "AX25",
-            6 => "IEEE802_5",
-            7 => "ARCNET_BSD",
-            8 => "SLIP",
-            10 => "FDDI",
-            100 => "ATM_RFC1483",
-            105 => "IEEE802_11",
-            107 => "FRELAY",
-            117 => "PFLOG",
-            119 => "IEEE802_11_PRISM",
-            122 => "IP_OVER_FC",
-            123 => "SUNATM",
-            127 => "IEEE802_11_RADIOTAP",
-            129 => "ARCNET_LINUX",
-            138 => "APPLE_IP_OVER_IEEE1394",
-            140 => "MTP2",
-            143 => "DOCSIS",
-            144 => "LINUX_IRDA",
-            147..=162 => "USER0 to USER15",
-            163 => "IEEE802_11_AVS",
-            166 => "PPP_PPPD",
-            169 => "GPRS_LLC",
-            177 => "LINUX_LAPD",
-            187 => "BLUETOOTH_HCI_H4",
-            189 => "USB_LINUX",
-            192 => "PPI",
-            195 => "IEEE802_15_4_WITHFCS",
-            197 => "ERF",
-            201 => "BLUETOOTH_HCI_H4_WITH_PHDR",
-            209 => "IPMB_LINUX",
-            220 => "USB_LINUX_MMAPPED",
-            226 => "IPNET",
-            227 => "CAN_SOCKETCAN",
-            230 => "IEEE802_15_4_NOFCS",
-            240 => "NETANALYZER",
-            242 => "IPOIB",
-            247 => "INFINIBAND",
-            249 => "USBPCAP",
-            251 => "BLUETOOTH_LE_LL",
-            252 => "WIRESHARK_UPPER_PDU",
-            253 => "NETLINK",
-            254 => "BLUETOOTH_LINUX_MONITOR",
-            256 => "BLUETOOTH_LE_LL_WITH_PHDR",
-            258 => "PKTAP",
-            272 => "NORDIC_BLE",
-            273 => "DOCSIS31_XRA31",
-            278 => "VSOCK",
-            283 => "IEEE802_15_4_TAP",
-            _ => return None,
-        };
-        Some(name)
+    /// Its name in libpcap's list, less `LINKTYPE_`.
+    pub fn name(self) -> Option<&'static str> {
+        names::name_of(self.number)
     }
 }
 

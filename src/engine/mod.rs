@@ -112,9 +112,10 @@ impl Engine {
         self.reporter.secrets().keep();
     }
 
-    /// Looks for something else from now on. Flows and what they hold stay.
-    pub fn set_matcher(&mut self, matcher: Arc<Matcher>) {
-        self.reporter.set_matcher(matcher);
+    /// Looks for something else from now on. Flows and what they hold stay. Gives back what was
+    /// looked for before: dropping it takes long when it is large, and need not happen here.
+    pub fn set_matcher(&mut self, matcher: Arc<Matcher>) -> Arc<Matcher> {
+        self.reporter.set_matcher(matcher)
     }
 
     /// What was dropped and why.

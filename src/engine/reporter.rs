@@ -27,8 +27,8 @@ impl Reporter {
         }
     }
 
-    pub(super) fn set_matcher(&mut self, matcher: Arc<Matcher>) {
-        self.matcher = matcher;
+    pub(super) fn set_matcher(&mut self, matcher: Arc<Matcher>) -> Arc<Matcher> {
+        std::mem::replace(&mut self.matcher, matcher)
     }
 
     pub(super) fn secrets(&mut self) -> &mut Secrets {

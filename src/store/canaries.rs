@@ -1,8 +1,12 @@
-//! Minted canaries.
+//! Minted canaries, and how often each was visited.
+
+use std::collections::HashMap;
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::engine::canary::{Canary, NormalizedUrl, UrlError};
+use crate::store::EventRecord;
+use crate::store::schema::key;
 
 /// A canary as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +43,77 @@ impl StoredCanary {
             control: self.control,
         })
     }
+}
+
+/// The visits to one canary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Visits {
+    /// How many, with those that were folded.
+    pub count: u64,
+    /// How many of them alerted.
+    pub alerts: u64,
+    /// Time of the first, RFC 3339.
+    pub first: Option<String>,
+    /// Time of the last, RFC 3339.
+    pub last: Option<String>,
+}
+
+impl Visits {
+    /// Counts one more record in.
+    pub(super) fn add(&mut self, record: &EventRecord) {
+        self.count += record.visits();
+        self.alerts += u64::from(record.alert) * record.visits();
+        let first = record.first.as_ref().unwrap_or(&record.time);
+        if self.first.as_ref().is_none_or(|known| first < known) {
+            self.first = Some(first.clone());
+        }
+        if self.last.as_ref() < Some(&record.time) {
+            self.last = Some(record.time.clone());
+        }
+    }
+}
+
+/// The visits in the chain, by canary.
+pub(super) fn visits(connection: &Connection) -> rusqlite::Result<HashMap<String, Visits>> {
+    connection
+        .prepare_cached(VISITS)?
+        .query_map([], |row| {
+            let visits = Visits {
+                count: row.get(1)?,
+                alerts: row.get(2)?,
+                first: row.get(3)?,
+                last: row.get(4)?,
+            };
+            Ok((row.get(0)?, visits))
+        })?
+        .collect()
+}
+
+const VISITS: &str = concat!(
+    "SELECT ",
+    key!("canary"),
+    ", sum(ifnull(",
+    key!("count"),
+    ", 1)), sum(ifnull(",
+    key!("alert"),
+    ", 0) * ifnull(",
+    key!("count"),
+    ", 1)), min(ifnull(",
+    key!("first"),
+    ", ",
+    key!("time"),
+    ")), max(",
+    key!("time"),
+    ") FROM visits WHERE ",
+    key!("canary"),
+    " IS NOT NULL GROUP BY 1"
+);
+
+/// What changes when canaries are added: how many there are, and the newest one's place.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    connection
+        .prepare_cached("SELECT count(*), ifnull(max(rowid), 0) FROM canaries")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// All of them, in the order in which they were made.

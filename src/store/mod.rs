@@ -20,7 +20,7 @@ use std::path::Path;
 use crate::engine::event::{Detail, Event, EventId};
 
 pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
-pub use canaries::StoredCanary;
+pub use canaries::{StoredCanary, Visits};
 pub use error::{GROUP, StoreError};
 pub use floods::VISITS_AN_HOUR;
 pub use query::EventQuery;

@@ -1,6 +1,7 @@
 //! The read side, for commands: works while the daemon runs and when it does not, and from a
 //! directory that takes no writes.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use serde::Deserialize;
 use crate::store::query::Prepared;
 use crate::store::schema::key;
 use crate::store::{
-    EventQuery, EventRecord, StoreError, StoredCanary, Unacknowledged, acks, canaries, files,
-    floods, schema, spans,
+    EventQuery, EventRecord, StoreError, StoredCanary, Unacknowledged, Visits, acks, canaries,
+    files, floods, schema, spans,
 };
 
 /// Looks on while the store is written by others.
@@ -138,6 +139,28 @@ impl StoreReader {
     /// The database cannot be read.
     pub fn waiting(&self, limit: usize) -> Result<Vec<u64>, StoreError> {
         self.read(|connection| acks::waiting(connection, limit))
+    }
+
+    /// Two numbers that change when canaries are minted. Cheap.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn canaries_version(&self) -> Result<(u64, u64), StoreError> {
+        self.read(canaries::version)
+    }
+
+    /// How often each canary was visited that ever was.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn visits(&self) -> Result<HashMap<String, Visits>, StoreError> {
+        let mut visits = self.read(canaries::visits)?;
+        for fold in self.open_folds(&EventQuery::default())? {
+            if let Some(canary) = &fold.canary {
+                visits.entry(canary.clone()).or_default().add(&fold);
+            }
+        }
+        Ok(visits)
     }
 
     /// The canaries that were minted, oldest first.

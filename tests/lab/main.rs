@@ -14,14 +14,22 @@
     reason = "a test may assert in the plainest way"
 )]
 
+mod behind_haproxy;
+mod behind_nginx;
 mod disk;
 mod faults;
+mod floods;
 mod idle;
+mod installed;
 mod kills;
 mod lights;
+mod mint;
 mod namespaces;
 mod network;
+mod proxy;
 mod reload;
+mod router;
+mod ssh;
 mod tap;
 mod visits;
 mod web;

@@ -10,30 +10,58 @@ use crate::network::Lab;
 /// Is set where a test runs inside.
 const INSIDE: &str = "CANARYTAP_LAB_INSIDE";
 
-/// `--user` needs no root; without it root can do the same where user namespaces are off.
 /// The process namespace takes everything with it when the test ends, however it ends.
-const WAYS: [&[&str]; 2] = [
-    &[
-        "--user",
-        "--map-root-user",
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-    ],
-    &["--net", "--mount", "--pid", "--fork", "--kill-child"],
-];
+const PRIVATE: [&str; 5] = ["--net", "--mount", "--pid", "--fork", "--kill-child"];
+
+/// What a lab needs of the machine.
+struct Needs {
+    /// Ways to have it, of which the first that works is taken. By the last, which adds nothing,
+    /// root can do the same where user namespaces are off.
+    ways: [&'static [&'static str]; 2],
+    /// What must work inside.
+    trial: &'static str,
+    /// What to do when none does.
+    cure: &'static str,
+}
+
+/// Namespaces, in which the caller is root and nobody else exists.
+const ONE_USER: Needs = Needs {
+    ways: [&["--user", "--map-root-user"], &[]],
+    trial: MOUNTS,
+    cure: "the lab needs namespaces: allow unprivileged user namespaces \
+           (sysctl kernel.unprivileged_userns_clone=1, or \
+           kernel.apparmor_restrict_unprivileged_userns=0), or run as root",
+};
+
+/// The same with other users beside.
+const SEVERAL_USERS: Needs = Needs {
+    ways: [&["--user", "--map-root-user", "--map-auto"], &[]],
+    trial: "mount -t tmpfs tmpfs /run && mount -t sysfs sysfs /sys && \
+            setpriv --reuid=64901 --regid=64901 --clear-groups true",
+    cure: "this lab has several users: allow unprivileged user namespaces, install uidmap and \
+           give yourself a range of users in /etc/subuid and /etc/subgid (adduser does), or run \
+           as root",
+};
 
 /// Runs `body` in a lab of its own. `test` is the test function itself: its name tells the
 /// process inside which test to run.
-pub fn in_a_lab<T: Fn()>(_test: T, body: impl FnOnce(&Lab)) {
+pub fn in_a_lab<T: Fn()>(test: T, body: impl FnOnce(&Lab)) {
+    run(test, body, &ONE_USER);
+}
+
+/// The same in a lab where processes may become other users.
+pub fn in_a_lab_of_several_users<T: Fn()>(test: T, body: impl FnOnce(&Lab)) {
+    run(test, body, &SEVERAL_USERS);
+}
+
+fn run<T: Fn()>(_test: T, body: impl FnOnce(&Lab), needs: &Needs) {
     if env::var_os(INSIDE).is_some() {
         return body(&Lab::build());
     }
     let (_crate, name) = type_name::<T>().split_once("::").unwrap();
     let output = Command::new("unshare")
-        .args(way())
+        .args(needs.way())
+        .args(PRIVATE)
         .arg(env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
         .env(INSIDE, "1")
@@ -62,19 +90,19 @@ pub fn is_long() -> bool {
 
 const FIGURE: &str = "lab: ";
 
-fn way() -> &'static [&'static str] {
-    WAYS.into_iter().find(|way| works(way)).expect(
-        "the lab needs namespaces: allow unprivileged user namespaces \
-         (sysctl kernel.unprivileged_userns_clone=1, or \
-         kernel.apparmor_restrict_unprivileged_userns=0), or run as root",
-    )
-}
+impl Needs {
+    fn way(&self) -> &'static [&'static str] {
+        let mut ways = self.ways.into_iter();
+        ways.find(|way| self.works_by(way)).expect(self.cure)
+    }
 
-fn works(way: &[&str]) -> bool {
-    let mut command = Command::new("unshare");
-    command.args(way).args(["sh", "-c", MOUNTS]);
-    command.stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+    fn works_by(&self, way: &[&str]) -> bool {
+        let mut command = Command::new("unshare");
+        command.args(way).args(PRIVATE);
+        command.args(["sh", "-c", self.trial]);
+        command.stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
 }
 
 /// What a container may forbid though it allows namespaces: `ip netns` mounts both.

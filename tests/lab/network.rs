@@ -46,6 +46,7 @@ impl Lab {
         command
             .arg(program)
             .env("PATH", search_path())
+            .env("LD_LIBRARY_PATH", tools().join("libraries"))
             .current_dir(self.folder());
         command
     }
@@ -81,7 +82,8 @@ impl Lab {
         frames("tx").unwrap()
     }
 
-    fn lay(&self, part: &str) {
+    /// Lays a part of the network; see the script.
+    pub fn lay(&self, part: &str) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/network");
         text(Command::new(script).arg(part).output().unwrap());
     }
@@ -109,8 +111,13 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where system programs lie, and what `scripts/deps` has unpacked.
-fn search_path() -> String {
-    let tools = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools/usr/sbin");
+pub fn search_path() -> String {
     let path = env::var("PATH").unwrap_or_default();
+    let tools = tools().join("usr/sbin");
     format!("{path}:/usr/sbin:/sbin:{}", tools.display())
+}
+
+/// What `scripts/deps` has unpacked.
+pub fn tools() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools")
 }

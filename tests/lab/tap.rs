@@ -23,9 +23,14 @@ pub struct Tap<'lab> {
 impl<'lab> Tap<'lab> {
     /// Writes a configuration; nothing runs yet.
     pub fn new(lab: &'lab Lab) -> Self {
+        Self::configured(lab, str::to_owned)
+    }
+
+    /// The same with a changed configuration.
+    pub fn configured(lab: &'lab Lab, change: impl FnOnce(&str) -> String) -> Self {
         let folder = lab.folder().join("tap");
         fs::create_dir(&folder).unwrap();
-        let config = CONFIG.replace("FOLDER", folder.to_str().unwrap());
+        let config = change(&CONFIG.replace("FOLDER", folder.to_str().unwrap()));
         fs::write(folder.join("canarytap.toml"), config).unwrap();
         fs::create_dir(folder.join("data")).unwrap();
         fs::create_dir(folder.join("run")).unwrap();
@@ -176,7 +181,8 @@ impl Drop for Tap<'_> {
     }
 }
 
-fn said_ready(socket: &UnixDatagram) -> bool {
+/// Whether a daemon has said, as to systemd, that it is ready.
+pub fn said_ready(socket: &UnixDatagram) -> bool {
     let mut state = [0; 4096];
     match socket.recv(&mut state) {
         Ok(length) => String::from_utf8_lossy(&state[..length]).contains("READY=1"),
@@ -200,7 +206,7 @@ pub fn time_of(event: &Value) -> u64 {
 const CONFIG: &str = r#"
 [capture]
 interface = "eth1"
-ports = [80]
+ports = [80, 8080]
 
 [home]
 networks = ["192.168.1.0/24", "fd00:1::/64"]

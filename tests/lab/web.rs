@@ -85,7 +85,18 @@ pub enum Visitor {
 impl Visitor {
     pub const ALL: [Self; 4] = [Self::Outside4, Self::Outside6, Self::Inside4, Self::Inside6];
 
-    fn host(self) -> &'static str {
+    /// The address that it has.
+    pub fn address(self) -> &'static str {
+        match self {
+            Self::Outside4 => "203.0.113.77",
+            Self::Outside6 => "2001:db8::77",
+            Self::Inside4 => "192.168.1.20",
+            Self::Inside6 => "fd00:1::20",
+        }
+    }
+
+    /// The host that it sits on, which is named for where that stands.
+    pub fn host(self) -> &'static str {
         match self {
             Self::Outside4 | Self::Outside6 => "outside",
             Self::Inside4 | Self::Inside6 => "inside",
@@ -102,18 +113,24 @@ impl Visitor {
 
 /// A curl on a host that takes every name for the server's.
 pub fn curl(lab: &Lab, from: Visitor) -> Command {
+    curl_to(lab, from, &format!("{}:", from.server()))
+}
+
+/// A curl that connects to `ADDRESS:PORT`, or `ADDRESS:` for the URL's own port.
+pub fn curl_to(lab: &Lab, from: Visitor, server: &str) -> Command {
     let mut command = lab.on(from.host(), "curl");
     command
         .args([
             "--silent",
             "--show-error",
+            "--insecure",
             "--max-time",
             "20",
             "--output",
             "/dev/null",
         ])
         .arg("--connect-to")
-        .arg(format!("::{}:", from.server()));
+        .arg(format!("::{server}"));
     command
 }
 
@@ -163,6 +180,7 @@ http {
     server {
         listen 80;
         listen [::]:80;
+        listen 8080 proxy_protocol;
         server_name www.example.org other.example.net;
         location / { return 200 "hello\n"; }
         location /moved { return 302 /; }

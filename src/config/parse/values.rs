@@ -7,12 +7,9 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use crate::config::raw::{Document, Entry, Section};
-use crate::config::units::parse_bytes;
+use crate::config::units::{parse_bytes, parse_words};
 
 pub(super) const MIB: u64 = 1 << 20;
-/// Channels and labels stand in tables on a terminal.
-const TEXT_CHARACTERS_MAX: usize = 200;
-
 /// A size with its unit, from `min` to `max` bytes.
 pub(super) fn bytes(
     section: &mut Section<'_>,
@@ -128,13 +125,7 @@ pub(super) fn words(
     doc: &mut Document<'_>,
 ) -> Option<String> {
     let (text, entry) = section.string(key, doc)?;
-    let text = text.trim();
-    let good = !text.is_empty()
-        && text.chars().count() <= TEXT_CHARACTERS_MAX
-        && !text.chars().any(char::is_control);
-    if !good {
-        let rule = format!("must be 1 to {TEXT_CHARACTERS_MAX} characters on one line");
-        doc.wrong(&section.path(key), entry, rule);
-    }
-    good.then(|| text.to_owned())
+    parse_words(text)
+        .map_err(|rule| doc.wrong(&section.path(key), entry, rule))
+        .ok()
 }

@@ -161,9 +161,16 @@ mod tests {
         }
     }
 
+    /// What holds of the family: a single hasher may be unlucky.
     #[test]
     fn keys_that_differ_by_little_spread_over_buckets() {
-        let hasher = KeyHasher::new();
+        const HASHERS: usize = 64;
+        let used: usize = (0..HASHERS).map(|_| buckets_used(&KeyHasher::new())).sum();
+        assert!(used / HASHERS > 900, "{}", used / HASHERS);
+    }
+
+    /// Of 1,024 buckets, those that 4,096 neighbouring ports reach: 1,005 if chosen at random.
+    fn buckets_used(hasher: &KeyHasher) -> usize {
         let mut used = [false; 1024];
         for port in 0..4096 {
             let high = Endpoint::new(SocketAddr::from(([192, 0, 2, 1], port)));
@@ -172,6 +179,6 @@ mod tests {
             let key = FlowKey { low, high, scope };
             used[hasher.hash(&key) as usize % used.len()] = true;
         }
-        assert!(used.iter().filter(|used| **used).count() > 700);
+        used.iter().filter(|used| **used).count()
     }
 }

@@ -154,6 +154,12 @@ def _(test):
 # ── lines ──
 
 
+@case("http1-target-without-slash", "targets that begin with no slash: a dot, a name, a question mark, a star")
+def _(test):
+    exchange(test, *((get(target), "400 Bad Request", {"target": target})
+                     for target in (".", "name", "?a=b", "*", "a:b", "%2e/")))
+
+
 @case("http1-empty-lines-first", "empty lines before each request")
 def _(test):
     exchange(test, (b"\r\n\r\n" + get("/1"), "200 OK", {"target": "/1"}),

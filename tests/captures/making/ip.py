@@ -199,6 +199,15 @@ def _(test):
     test.expect(flow, time, target="/taken")
 
 
+@case("ip4-checksum-decoy", "packets with a wrong IP header checksum, from a sender that has shown right ones")
+def _(test):
+    flow = Flow(test.tape).open()
+    flow.send(flow.visitor, get("/decoy"), "PA", seq=flow.visitor.seq, ip={"wrong_checksum": True})
+    time = flow.ask(get("/taken"))
+    flow.answer()
+    test.expect(flow, time, target="/taken")
+
+
 @case("tcp-checksums-all-wrong", "every TCP checksum is wrong: offload, all is read")
 def _(test):
     flow = Flow(test.tape)

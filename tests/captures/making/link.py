@@ -138,10 +138,10 @@ def _(test):
     both_families(test, functools.partial(wire.null, order=">"), files.LOOP)
 
 
-@case("link-unread", "a link type that is not read (105, IEEE 802.11) is refused by its number")
+@case("link-unread", "a link type that is not read (105, IEEE 802.11) is refused by its number and name")
 def _(test):
     test.capture = files.pcap([(START, b"\x80\0" + bytes(30))], 105)
-    test.refuse(1, "105")
+    test.refuse(1, "105", "IEEE802_11")
 
 
 @case("link-other-protocols", "ARP, LLDP, spanning tree and a torn frame between the packets")
