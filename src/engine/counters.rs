@@ -102,6 +102,22 @@ counters! {
     http2_lost,
     /// HTTP/2 requests and responses that broke a rule; the connection was read on.
     http2_malformed,
+    /// ClientHellos read.
+    tls_hellos,
+    /// Those for hosts that are not watched.
+    tls_not_watched,
+    /// TLS connections to watched hosts that no key came for.
+    tls_no_key,
+    /// Directions of TLS connections whose version or cipher suite is not read.
+    tls_suite_unread,
+    /// Directions of TLS connections given up because bytes are missing.
+    tls_gaps,
+    /// Directions of TLS connections that broke the rules, or that their key did not open.
+    tls_malformed,
+    /// TLS records that waited for a key and were dropped: too long, or too many.
+    tls_records_dropped,
+    /// TLS connections without a hello, to servers that had hellos for watched hosts before.
+    tls_no_hello,
     /// Secrets taken from key logs.
     secrets,
     /// Secrets dropped because too many waited for their connections.

@@ -66,14 +66,17 @@ impl Flags {
     pub const LATE_KEY: Self = Self(1 << 4);
     /// The clock was not synchronised.
     pub const CLOCK_UNSYNCED: Self = Self(1 << 5);
+    /// The hello bears an encrypted one: its name may be an outer one.
+    pub const ECH: Self = Self(1 << 6);
 
-    const NAMES: [(Self, &'static str); 6] = [
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::MIDSTREAM, "midstream"),
         (Self::GAP, "gap"),
         (Self::OVERLAP, "overlap"),
         (Self::TRUNCATED, "truncated"),
         (Self::LATE_KEY, "late_key"),
         (Self::CLOCK_UNSYNCED, "clock_unsynced"),
+        (Self::ECH, "ech"),
     ];
 
     /// Both sets together.

@@ -81,6 +81,11 @@ impl Opening {
         };
     }
 
+    /// Whether the start of a direction is not to be had.
+    pub(super) fn has_missed(&mut self, direction: Direction) -> bool {
+        self.side(direction).missed
+    }
+
     /// One direction, to go on elsewhere.
     pub(super) fn take(&mut self, direction: Direction) -> Side {
         std::mem::take(self.side(direction))

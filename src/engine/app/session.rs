@@ -4,6 +4,7 @@ use crate::engine::app::Observer;
 use crate::engine::app::http1::{Found, Http1, Hunt, Outcome, Sought};
 use crate::engine::app::opening::{Opening, Verdict};
 use crate::engine::app::probe::Protocol;
+use crate::engine::app::tls::{self, Tls};
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
@@ -25,6 +26,8 @@ enum State {
     Adrift(Adrift),
     /// It speaks HTTP/1.
     Http1(Http1),
+    /// It speaks TLS.
+    Tls(Box<Tls>),
     /// Nothing that is read, or nothing more.
     Over,
 }
@@ -64,6 +67,7 @@ impl FlowState for Session {
     fn interest(&self) -> Interest {
         match &self.state {
             State::Http1(http1) => http1.interest(),
+            State::Tls(tls) => tls.interest(),
             State::Opening(_) => Interest::Undecided,
             State::Adrift(adrift) if adrift.heap_bytes() > 0 => Interest::Undecided,
             State::New | State::Adrift(_) | State::Over => Interest::Idle,
@@ -73,6 +77,7 @@ impl FlowState for Session {
     fn heap_bytes(&self) -> usize {
         match &self.state {
             State::Http1(http1) => http1.heap_bytes(),
+            State::Tls(tls) => tls.heap_bytes(),
             State::Opening(opening) => opening.heap_bytes(),
             State::Adrift(adrift) => adrift.heap_bytes(),
             State::New | State::Over => 0,
@@ -103,6 +108,10 @@ impl Session {
                 let outcome = http1.on_chunk(context, chunk, observer);
                 self.after(outcome, observer);
             }
+            State::Tls(tls) => {
+                let outcome = tls.on_chunk(context, chunk, observer);
+                self.after_tls(outcome, context.time, observer);
+            }
             State::New | State::Opening(_) => match chunk {
                 Chunk::Data(bytes) => self.open(context, bytes, observer),
                 Chunk::Gap(_) => self.miss_opening(context.direction),
@@ -117,9 +126,19 @@ impl Session {
     }
 
     /// The flow is forgotten: nobody will answer any more.
-    pub fn on_close(mut self, _time: Timestamp, observer: &mut impl Observer) {
-        if let State::Http1(http1) = &mut self.state {
-            http1.close(observer);
+    pub fn on_close(self, time: Timestamp, observer: &mut impl Observer) {
+        match self.state {
+            State::Http1(mut http1) => http1.close(observer),
+            State::Tls(tls) => tls::closed::close(tls, time, observer),
+            _ => {}
+        }
+    }
+
+    /// A secret came that it waits for, or it is time.
+    pub fn on_wake(&mut self, time: Timestamp, observer: &mut impl Observer) {
+        if let State::Tls(tls) = &mut self.state {
+            let outcome = tls.on_wake(time, observer);
+            self.after_tls(outcome, time, observer);
         }
     }
 
@@ -138,15 +157,25 @@ impl Session {
             Verdict::Unknown => self.end_unknown(observer),
             Verdict::Known {
                 protocol: Protocol::Tls,
-                ..
-            } => self.end_tls(observer),
+                client,
+                bytes,
+            } => {
+                observer.counters().streams_tls += 1;
+                let tls = Tls::new(client, opening.proxied_for);
+                self.state = State::Tls(Box::new(tls));
+                self.go_on(&bytes, opening, context, observer);
+            }
             Verdict::Known {
                 protocol: Protocol::Http1,
                 client,
                 bytes,
             } => {
-                let http1 = Http1::fresh(client, opening.proxied_for);
-                self.go_on(http1, &bytes, opening, context, observer);
+                let mut http1 = Http1::fresh(client, opening.proxied_for);
+                if opening.has_missed(context.direction.reversed()) {
+                    http1.lose_responses(observer);
+                }
+                self.state = State::Http1(http1);
+                self.go_on(&bytes, opening, context, observer);
             }
         }
     }
@@ -154,21 +183,15 @@ impl Session {
     /// The protocol is known: what either side sent is read.
     fn go_on(
         &mut self,
-        mut http1: Http1,
         bytes: &[u8],
         mut opening: Opening,
         context: &StreamContext,
         observer: &mut impl Observer,
     ) {
         let other = opening.take(context.direction.reversed());
-        if other.missed {
-            http1.lose_responses(observer);
-        }
-        self.state = State::Http1(http1);
         self.on_chunk(context, Chunk::Data(bytes), observer);
         if !other.held.is_empty() {
-            let context = reversed(context);
-            self.on_chunk(&context, Chunk::Data(&other.held), observer);
+            self.on_chunk(&context.reversed(), Chunk::Data(&other.held), observer);
         }
     }
 
@@ -194,7 +217,7 @@ impl Session {
         let side = adrift.side(context.direction);
         side.start = side.start.after(bytes);
         if side.start == Start::Tls {
-            return self.end_tls(observer);
+            return self.end_tls(context, observer);
         }
         let Found::Line {
             held,
@@ -242,9 +265,25 @@ impl Session {
         self.end(observer);
     }
 
-    fn end_tls(&mut self, observer: &mut impl Observer) {
+    /// TLS from its middle: without its hello no key is known by name.
+    fn end_tls(&mut self, context: &StreamContext, observer: &mut impl Observer) {
+        let server = match context.direction {
+            Direction::ToServer => context.dst,
+            Direction::ToClient => context.src,
+        };
+        let is_watched = observer.is_watched_server(server.ip());
+        observer.counters().tls_no_hello += u64::from(is_watched);
         observer.counters().streams_tls += 1;
         self.end(observer);
+    }
+
+    fn after_tls(&mut self, outcome: tls::Outcome, time: Timestamp, observer: &mut impl Observer) {
+        if outcome == tls::Outcome::GoesOn {
+            return;
+        }
+        if let State::Tls(tls) = std::mem::replace(&mut self.state, State::Over) {
+            tls.give_up(time, observer);
+        }
     }
 
     fn end(&mut self, observer: &mut impl Observer) {
@@ -285,16 +324,6 @@ impl Start {
                 (Self::TlsVersion, 0..=4) | (Self::Tls, _) => Self::Tls,
                 _ => Self::Other,
             })
-    }
-}
-
-/// The same connection, seen from the other side.
-fn reversed(context: &StreamContext) -> StreamContext {
-    StreamContext {
-        src: context.dst,
-        dst: context.src,
-        direction: context.direction.reversed(),
-        ..*context
     }
 }
 

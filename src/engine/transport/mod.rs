@@ -59,6 +59,19 @@ pub struct StreamContext {
     pub flags: Flags,
 }
 
+impl StreamContext {
+    /// The same connection, seen from the other side.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.src,
+            direction: self.direction.reversed(),
+            ..*self
+        }
+    }
+}
+
 /// How much it would cost to forget a flow. Evicted first is what says least.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Interest {
@@ -99,6 +112,11 @@ pub trait StreamHandler<S: FlowState> {
         state: &mut S,
         counters: &mut Counters,
     );
+    /// The flow is looked at because the layer above asked for it; `context` is that of its
+    /// client, now.
+    fn on_wake(&mut self, context: &StreamContext, state: &mut S, counters: &mut Counters) {
+        let _ = (context, state, counters);
+    }
     /// The flow ended, was silent too long or was evicted.
     fn on_close(&mut self, time: Timestamp, state: S, counters: &mut Counters);
 }

@@ -73,6 +73,15 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
             && self.answered_offset(segment, side).is_none()
     }
 
+    /// Lets the layer above look at the flow.
+    pub(super) fn wake(&mut self) {
+        let context = self.flow.context(self.flow.client, self.now);
+        if let Some(state) = &mut self.flow.state {
+            self.handler.on_wake(&context, state, self.counters);
+            self.told = true;
+        }
+    }
+
     fn deliver(&mut self, segment: &Segment<'_>, side: Side) {
         let context = StreamContext {
             time: self.now,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::engine::app::tls::record::Header;
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{SECRET_WAIT, TLS_HELD_BYTES_PER_DIRECTION_MAX};
@@ -27,6 +28,8 @@ pub(super) struct Item {
 pub(super) enum What {
     /// A record, header and body.
     Record(Box<[u8]>),
+    /// A record of which bytes are missing.
+    Damaged(Header),
     /// So many records that were let go.
     Passed(u64),
     /// So many bytes are missing.

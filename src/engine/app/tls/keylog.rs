@@ -34,6 +34,13 @@ pub enum KeyLabel {
 impl KeyLabel {
     /// The first and the last in order.
     pub(super) const ENDS: [Self; 2] = [Self::MasterSecret, Self::ServerTraffic];
+    /// How many there are.
+    pub(super) const COUNT: usize = 6;
+
+    /// Its place among them.
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// A line that brings no secret.

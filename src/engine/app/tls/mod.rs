@@ -4,13 +4,22 @@
 
 mod cipher;
 pub mod client_hello;
+pub mod closed;
+mod connection;
 mod derive;
 pub mod extensions;
+pub mod facts;
 mod hash;
+mod held;
 pub mod ja4;
 pub mod keylog;
+mod messages;
 pub mod reader;
 mod record;
 pub mod secrets;
 pub mod server_hello;
+mod side;
 mod suite;
+pub mod under;
+
+pub(in crate::engine::app) use connection::{Outcome, Tls};

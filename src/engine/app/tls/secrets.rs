@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::engine::app::tls::closed::Closed;
 use crate::engine::app::tls::keylog::{KeyLabel, KeyLogEntry, Secret};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{SECRET_WAIT, SECRETS_WAITING_MAX};
@@ -34,6 +35,7 @@ pub struct Secrets {
     arrivals: VecDeque<(Timestamp, ClientRandom, KeyLabel)>,
     waiters: BTreeSet<(ClientRandom, Waiter)>,
     alarms: BTreeSet<(Timestamp, Waiter)>,
+    closed: Closed,
 }
 
 #[derive(Debug)]
@@ -130,6 +132,16 @@ impl Secrets {
         (before - self.lines.len()) as u64
     }
 
+    /// Connections that are over and wait.
+    pub(super) fn closed(&mut self) -> &mut Closed {
+        &mut self.closed
+    }
+
+    /// The capture ends: no connection waits beyond its own end.
+    pub fn end(&mut self) {
+        self.closed.end();
+    }
+
     /// Lines that are here.
     pub fn len(&self) -> usize {
         self.lines.len()
@@ -146,6 +158,7 @@ impl Secrets {
             + self.arrivals.capacity() * size_of::<(Timestamp, ClientRandom, KeyLabel)>()
             + self.waiters.len() * WAITER_BYTES
             + self.alarms.len() * WAITER_BYTES
+            + self.closed.heap_bytes()
     }
 
     fn waiting_for(&self, random: &ClientRandom) -> Vec<Waiter> {

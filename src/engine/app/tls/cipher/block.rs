@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use aes::{Aes128, Aes256};
 use cbc::Decryptor;
-use cbc::cipher::{Block, BlockModeDecrypt, BlockSizeUser, KeyIvInit};
+use cbc::cipher::{Block, BlockModeDecrypt, KeyIvInit};
 use des::TdesEde3;
 
 use crate::engine::app::tls::cipher::mac::RecordMac;
