@@ -3,12 +3,15 @@
 use crate::engine::frame::Frame;
 
 pub use error::{CaptureError, SavefileError};
+pub use link::{LinkState, LinkWatcher};
 pub use live::{Live, Waker};
 pub use savefile::Savefile;
 
 mod error;
 pub mod filter;
+pub mod link;
 mod live;
+mod netlink;
 mod pcapng;
 mod savefile;
 mod window;

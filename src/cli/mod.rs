@@ -20,6 +20,7 @@ mod replay;
 mod run;
 mod status;
 pub mod time;
+mod verify;
 
 /// Finds out who opens the links you send in private.
 #[derive(Debug, Parser)]
@@ -62,6 +63,8 @@ enum Command {
     Canaries(canaries::CanariesArgs),
     /// Print the event log
     Log(log::LogArgs),
+    /// Check that the log was not changed since it was written
+    Verify(verify::VerifyArgs),
     /// Acknowledge alerts
     Ack(ack::AckArgs),
     /// Say what the daemon is doing now
@@ -120,6 +123,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Mint(args) => mint::run(globals, args),
         Command::Canaries(args) => canaries::run(globals, args),
         Command::Log(args) => log::run(globals, args),
+        Command::Verify(args) => verify::run(globals, args),
         Command::Ack(args) => ack::run(globals, args),
         Command::Status(args) => status::run(globals, args),
         Command::Led(args) => led::run(globals, args),

@@ -235,7 +235,7 @@ fn remark(name: &str, text: &str, cure: &str) -> Remark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::link::LinkState;
+    use crate::capture::LinkState;
 
     fn tap(received: u64, up: bool) -> TapReport {
         TapReport {
@@ -243,6 +243,7 @@ mod tests {
                 index: 3,
                 up,
                 received,
+                ..LinkState::default()
             }),
             ..TapReport::default()
         }

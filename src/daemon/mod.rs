@@ -39,7 +39,6 @@ mod health;
 mod journal;
 mod keeper;
 mod lighting;
-mod link;
 pub mod lock;
 mod matching;
 mod notify;

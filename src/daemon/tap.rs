@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::capture::{CaptureError, CaptureStats, Live, Next, Waker, filter};
+use crate::capture::{
+    CaptureError, CaptureStats, LinkState, LinkWatcher, Live, Next, Waker, filter,
+};
 use crate::config::Config;
 use crate::daemon::clock;
-use crate::daemon::link::{LinkState, LinkWatcher};
 use crate::daemon::queue::{Queue, QueueSink};
 use crate::engine::Engine;
 use crate::engine::canary::Matcher;

@@ -26,6 +26,7 @@ pub use floods::VISITS_AN_HOUR;
 pub use query::EventQuery;
 pub use reader::{StoreReader, Unreadable};
 pub use record::EventRecord;
+pub use verify::{Broken, Head, Verification};
 pub use writer::{Committed, Store};
 
 mod acks;
@@ -41,6 +42,7 @@ mod record;
 mod requests;
 mod schema;
 mod spans;
+mod verify;
 mod writer;
 
 /// What the engine said, in its order.

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use crate::store::query::Prepared;
 use crate::store::schema::key;
 use crate::store::{
-    EventQuery, EventRecord, StoreError, StoredCanary, Unacknowledged, Visits, acks, canaries,
-    files, floods, schema, spans,
+    EventQuery, EventRecord, Head, StoreError, StoredCanary, Unacknowledged, Verification, Visits,
+    acks, canaries, files, floods, schema, spans, verify,
 };
 
 /// Looks on while the store is written by others.
@@ -98,6 +98,15 @@ impl StoreReader {
             Some(fold)
         });
         Ok(folds.filter(|fold| query.takes(fold)).collect())
+    }
+
+    /// Whether the chain holds, from its beginning to its end, and still has the links that were
+    /// `remembered` elsewhere. Memory stays flat.
+    ///
+    /// # Errors
+    /// The database cannot be read at all.
+    pub fn verify(&self, remembered: &[Head]) -> Result<Verification, StoreError> {
+        self.read(|connection| verify::verify(connection, remembered))
     }
 
     /// The newest `seq` of all; 0 in an empty store.

@@ -53,7 +53,7 @@ impl<'lab> Installed<'lab> {
         let socket = UnixDatagram::bind(ready).unwrap();
         socket.set_nonblocking(true).unwrap();
         fs::set_permissions(ready, fs::Permissions::from_mode(0o666)).unwrap();
-        let mut command = self.lab.on_with_sys("tap", "setpriv");
+        let mut command = self.lab.on("tap", "setpriv");
         command
             .args(AS_THE_UNIT)
             .args(["/run/bin/canarytap", "run"]);

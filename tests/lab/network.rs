@@ -31,20 +31,9 @@ impl Lab {
     /// A command that runs on a host.
     pub fn on(&self, host: &str, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{host}"));
-        self.in_folder(command, program.as_ref())
-    }
-
-    /// The same with the `/sys` of the host's own network, where interfaces are listed.
-    pub fn on_with_sys(&self, host: &str, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", host]);
-        self.in_folder(command, program.as_ref())
-    }
-
-    fn in_folder(&self, mut command: Command, program: &Path) -> Command {
         command
-            .arg(program)
+            .arg(format!("--net=/run/netns/{host}"))
+            .arg(program.as_ref())
             .env("PATH", search_path())
             .env("LD_LIBRARY_PATH", tools().join("libraries"))
             .current_dir(self.folder());

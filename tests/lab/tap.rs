@@ -107,7 +107,7 @@ impl<'lab> Tap<'lab> {
 
     /// A command of the program, run on the tap.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.lab.on_with_sys("tap", env!("CARGO_BIN_EXE_canarytap"));
+        let mut command = self.lab.on("tap", env!("CARGO_BIN_EXE_canarytap"));
         command
             .arg("-c")
             .arg(self.folder.join("canarytap.toml"))

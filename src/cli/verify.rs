@@ -1,0 +1,76 @@
+//! `canarytap verify`: does the chain of visits hold?
+
+use std::io::{Write as _, stdout};
+
+use clap::Args;
+
+use crate::cli::{CommandResult, Globals, Outcome};
+use crate::store::{Head, StoreReader, Verification};
+
+/// Arguments of `verify`.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// A link that was remembered elsewhere, as this command prints it: it must still be there
+    #[arg(long, value_name = "SEQ:HASH", value_parser = parse_head)]
+    head: Vec<Head>,
+}
+
+/// Runs the command.
+pub fn run(globals: &Globals, args: &VerifyArgs) -> CommandResult {
+    let reader = StoreReader::open(&globals.data_directory()?)?;
+    let verification = reader.verify(&args.head)?;
+    let mut out = stdout().lock();
+    write!(out, "{}", report(&verification, args.head.len()))?;
+    Ok(match verification.broken {
+        None => Outcome::Done,
+        Some(_) => Outcome::Bad,
+    })
+}
+
+fn report(verification: &Verification, remembered: usize) -> String {
+    let records = verification.records;
+    let mut text = match &verification.broken {
+        Some(broken) => format!("NOT VERIFIED: {broken}\nbefore it  {records} records hold\n"),
+        None => format!("verified   {records} records, each bound to the one before it\n"),
+    };
+    if let Some(Head { seq, hash }) = &verification.head {
+        text.push_str(&format!("last link  {seq}:{hash}\n"));
+    }
+    if verification.broken.is_none() {
+        text.push_str(match remembered {
+            0 => WITHOUT_HEAD,
+            _ => WITH_HEAD,
+        });
+    }
+    text
+}
+
+/// What it proves, plainly.
+const WITHOUT_HEAD: &str = "\
+This shows that the visits stand in the order in which they were written and that none was changed
+or taken out since, except by somebody who made the whole chain anew or cut off its end. Keep the
+last link elsewhere, and give it back with --head: then that shows too. Requests without a canary
+and acknowledgements are not in the chain. It does not show that what came over the wire was true.
+";
+const WITH_HEAD: &str = "\
+This shows that the visits stand in the order in which they were written, that none was changed or
+taken out since, and that all which stood there when the link was remembered still stands there.
+Requests without a canary and acknowledgements are not in the chain. It does not show that what
+came over the wire was true.
+";
+
+fn parse_head(text: &str) -> Result<Head, String> {
+    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.split_once(':')
+        .and_then(|(seq, hash)| {
+            let good = hash.len() == 64 && hash.bytes().all(hexadecimal);
+            Some(Head {
+                seq: seq.parse().ok()?,
+                hash: good.then(|| hash.to_owned())?,
+            })
+        })
+        .ok_or_else(|| {
+            "give it as `canarytap verify` prints it: a number, a colon, 64 hexadecimal digits"
+                .into()
+        })
+}

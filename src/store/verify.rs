@@ -1,0 +1,185 @@
+//! Does the chain hold? Read as a stranger would: by the bytes of its records alone.
+
+use std::fmt;
+
+use rusqlite::{Connection, OptionalExtension};
+use serde_json::Value;
+
+use crate::store::canonical::{self, Fields};
+use crate::store::chain;
+
+/// A link that somebody remembered: the number of a record and its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// `seq` of the record.
+    pub seq: u64,
+    /// SHA-256 of its bytes, lower-case hex.
+    pub hash: String,
+}
+
+/// What a look at the whole chain came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Records that hold, up to the first that does not.
+    pub records: u64,
+    /// The last of them: what to remember elsewhere.
+    pub head: Option<Head>,
+    /// What does not hold, and where.
+    pub broken: Option<Broken>,
+}
+
+/// The first thing that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The database itself: what SQLite says of it.
+    Database(String),
+    /// A record's bytes are not those that were hashed.
+    Hash {
+        /// Where.
+        seq: u64,
+    },
+    /// A record is no canonical JSON object (RFC 8785).
+    Form {
+        /// Where.
+        seq: u64,
+    },
+    /// A record says another number than its row.
+    Number {
+        /// The row's.
+        seq: u64,
+    },
+    /// A record names another predecessor than the one that stands before it.
+    Link {
+        /// Where.
+        seq: u64,
+        /// The one before it, or none.
+        before: Option<u64>,
+    },
+    /// A link that was remembered is not there.
+    Forgotten {
+        /// Its number.
+        seq: u64,
+    },
+    /// A link that was remembered is there with another hash.
+    Rewritten {
+        /// Its number.
+        seq: u64,
+    },
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(what) => write!(f, "the database is damaged: {what}"),
+            Self::Hash { seq } => write!(
+                f,
+                "record {seq} was changed: its hash is not that of its bytes"
+            ),
+            Self::Form { seq } => write!(f, "record {seq} is no canonical JSON object"),
+            Self::Number { seq } => write!(f, "record {seq} says another number than its row"),
+            Self::Link {
+                seq,
+                before: Some(before),
+            } => write!(
+                f,
+                "record {seq} does not follow record {before}: one was changed, deleted, swapped \
+                 or put between them"
+            ),
+            Self::Link { seq, before: None } => write!(
+                f,
+                "record {seq} is the first here and names one before it: the beginning is gone"
+            ),
+            Self::Forgotten { seq } => write!(
+                f,
+                "record {seq}, which was remembered, is gone: the end was cut off"
+            ),
+            Self::Rewritten { seq } => write!(
+                f,
+                "record {seq} is not the one that was remembered: the history was rewritten"
+            ),
+        }
+    }
+}
+
+/// Looks at everything, with flat memory; stops at the first thing that does not hold.
+pub(super) fn verify(
+    connection: &Connection,
+    remembered: &[Head],
+) -> rusqlite::Result<Verification> {
+    if let Some(complaint) = complaint(connection)? {
+        return Ok(Verification {
+            broken: Some(Broken::Database(complaint)),
+            ..Verification::default()
+        });
+    }
+    let mut verification = chain_of(connection)?;
+    if verification.broken.is_none() {
+        verification.broken = remembered
+            .iter()
+            .map(|head| against(connection, head))
+            .find_map(Result::transpose)
+            .transpose()?;
+    }
+    Ok(verification)
+}
+
+/// What SQLite finds wrong with its own structures; None when nothing is.
+fn complaint(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let first: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    Ok((first != "ok").then_some(first))
+}
+
+fn chain_of(connection: &Connection) -> rusqlite::Result<Verification> {
+    let mut verification = Verification::default();
+    let mut statement = connection.prepare("SELECT seq, record, hash FROM visits ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        // Somebody else may have written what is no text there.
+        let (seq, record, hash) = (
+            row.get::<_, u64>(0)?,
+            row.get::<_, String>(1).unwrap_or_default(),
+            row.get::<_, String>(2).unwrap_or_default(),
+        );
+        let broken = broken_link(seq, &record, &hash, verification.head.as_ref());
+        if broken.is_some() {
+            verification.broken = broken;
+            return Ok(verification);
+        }
+        verification.records += 1;
+        verification.head = Some(Head { seq, hash });
+    }
+    Ok(verification)
+}
+
+fn broken_link(seq: u64, record: &str, hash: &str, before: Option<&Head>) -> Option<Broken> {
+    if chain::sha256_hex(record.as_bytes()) != hash {
+        return Some(Broken::Hash { seq });
+    }
+    let canonical = serde_json::from_str::<Fields>(record)
+        .ok()
+        .filter(|fields| canonical::write(fields).is_ok_and(|text| text == record));
+    let Some(fields) = canonical else {
+        return Some(Broken::Form { seq });
+    };
+    if fields.get("seq").and_then(Value::as_u64) != Some(seq) {
+        return Some(Broken::Number { seq });
+    }
+    let prev = before.map_or(chain::GENESIS, |before| before.hash.as_str());
+    (fields.get("prev").and_then(Value::as_str) != Some(prev)).then_some(Broken::Link {
+        seq,
+        before: before.map(|before| before.seq),
+    })
+}
+
+fn against(connection: &Connection, head: &Head) -> rusqlite::Result<Option<Broken>> {
+    let found: Option<String> = connection
+        .prepare_cached("SELECT hash FROM visits WHERE seq = ?1")?
+        .query_row([head.seq], |row| row.get(0))
+        .optional()?;
+    let seq = head.seq;
+    Ok(match found {
+        None => Some(Broken::Forgotten { seq }),
+        Some(hash) if hash != head.hash => Some(Broken::Rewritten { seq }),
+        Some(_) => None,
+    })
+}
