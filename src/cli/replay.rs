@@ -252,7 +252,7 @@ impl<W: Write> EventSink for Out<W> {
     }
 
     fn on_detail(&mut self, detail: Detail) {
-        self.note(|| Incoming::Detail(detail));
+        self.note(|| Incoming::Detail(detail.clone()));
         self.joiner.on_detail(detail);
     }
 

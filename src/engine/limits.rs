@@ -60,6 +60,8 @@ pub const HELLO_VISIT_WAIT: Duration = Duration::from_secs(2);
 /// How long, in capture time, a key log's line waits for its connection, and a connection's
 /// packets for their line: logs come over slow lines and from buffered files.
 pub const SECRET_WAIT: Duration = Duration::from_secs(60);
+/// Servers that are remembered for watched hosts.
+pub const WATCHED_SERVERS_MAX: usize = 1024;
 /// Lines of key logs that wait at once: a minute of 300 connections a second with TLS 1.3, in
 /// less than 24 MiB.
 pub const SECRETS_WAITING_MAX: usize = 100_000;

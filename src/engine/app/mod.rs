@@ -122,7 +122,11 @@ pub trait Observer {
         let _ = host;
         false
     }
-    /// Whether hellos for watched hosts went to this server before.
+    /// A hello for a watched host went to this server.
+    fn on_watched_server(&mut self, server: IpAddr) {
+        let _ = server;
+    }
+    /// Whether one did before.
     fn is_watched_server(&self, server: IpAddr) -> bool {
         let _ = server;
         false

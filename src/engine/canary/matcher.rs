@@ -101,6 +101,18 @@ impl Matcher {
             .or_else(|| self.find_path(&seen, target))
     }
 
+    /// The canary whose token stands in a host (in its normal form): whatever is asked for there,
+    /// it is a visit.
+    pub fn find_host(&self, host: &str) -> Option<Match> {
+        let number = self.tokens.find(host)?;
+        Some(Match {
+            canary: at(&self.canaries, number)?.clone(),
+            kind: MatchKind::Token,
+            alterations: Alterations::NONE, // the rest of its URL was not seen
+            by_referer: false,
+        })
+    }
+
     /// Ports whose segments are read, on either side.
     pub fn ports(&self) -> &PortSet {
         &self.ports

@@ -78,7 +78,7 @@ fn status(of: u64, status: u16) -> Incoming {
     Incoming::Detail(Detail {
         of: EventId(of),
         time: at(of),
-        status,
+        learned: Learned::Status { status },
     })
 }
 

@@ -377,7 +377,9 @@ impl Tls {
     ) -> Result<(), Stop> {
         let held = &mut self.side(sender).held;
         if held.is_empty() {
-            return self.read(sender, context, what, observer).map_err(|(stop, _)| stop);
+            return self
+                .read(sender, context, what, observer)
+                .map_err(|(stop, _)| stop);
         }
         held.push(Item {
             time: context.time,
@@ -497,11 +499,7 @@ impl Tls {
     }
 
     /// What follows from an outcome: whether the connection goes on.
-    fn after(
-        &mut self,
-        outcome: Result<(), Stop>,
-        observer: &mut dyn Observer,
-    ) -> Outcome {
+    fn after(&mut self, outcome: Result<(), Stop>, observer: &mut dyn Observer) -> Outcome {
         match outcome {
             Err(Stop::Unwanted | Stop::Lost(_)) => Outcome::Over,
             Err(Stop::NotYet { .. }) | Ok(()) => {

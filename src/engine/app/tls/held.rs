@@ -170,14 +170,22 @@ mod tests {
     #[test]
     fn records_beyond_the_bound_are_only_counted() {
         let mut held = Held::default();
-        let fits = (0..100).filter(|_| held.push(item(1, record(10_000)))).count();
+        let fits = (0..100)
+            .filter(|_| held.push(item(1, record(10_000))))
+            .count();
         assert!(fits * 10_000 < TLS_HELD_BYTES_PER_DIRECTION_MAX);
         assert!(held.push(item(1, What::Fin)));
         assert!(!held.push(item(1, record(10_000))));
-        while let Some(Item { what: What::Record(_), .. }) = held.items.front() {
+        while let Some(Item {
+            what: What::Record(_),
+            ..
+        }) = held.items.front()
+        {
             held.pop();
         }
-        let left: Vec<_> = std::iter::from_fn(|| held.pop()).map(|item| item.what).collect();
+        let left: Vec<_> = std::iter::from_fn(|| held.pop())
+            .map(|item| item.what)
+            .collect();
         let passed = What::Passed(100 - fits as u64);
         assert_eq!(left, [passed, What::Fin, What::Passed(1)]);
     }

@@ -77,9 +77,12 @@ impl Messages {
         !self.done && !self.buffer.is_empty()
     }
 
-    /// Begins anew, with the next record.
-    pub(super) fn reset(&mut self) {
+    /// So many bytes did not come: a message begins behind them, unless all of them belong to
+    /// one that is passed over.
+    pub(super) fn miss(&mut self, bytes: usize) {
+        let left = self.skip.checked_sub(bytes);
         *self = Self::default();
+        self.skip = left.unwrap_or_default();
     }
 
     /// Bytes on the heap.

@@ -92,14 +92,14 @@ impl Secrets {
         self.waiters.remove(&(*random, waiter));
     }
 
-    /// Calls `waiter` once `time` has come.
-    pub fn set_alarm(&mut self, time: Timestamp, waiter: Waiter) {
-        self.alarms.insert((time, waiter));
-    }
-
-    /// Does not.
-    pub fn cancel_alarm(&mut self, time: Timestamp, waiter: Waiter) {
-        self.alarms.remove(&(time, waiter));
+    /// Calls `waiter` once the second time has come, and no more at the first.
+    pub fn move_alarm(&mut self, from: Option<Timestamp>, to: Option<Timestamp>, waiter: Waiter) {
+        if let Some(time) = from {
+            self.alarms.remove(&(time, waiter));
+        }
+        if let Some(time) = to {
+            self.alarms.insert((time, waiter));
+        }
     }
 
     /// The next of those whose time has come.
@@ -262,10 +262,11 @@ mod tests {
     #[test]
     fn alarms_ring_in_the_order_of_their_times() {
         let mut secrets = Secrets::default();
-        secrets.set_alarm(at(20), Waiter::Closed(2));
-        secrets.set_alarm(at(10), Waiter::Closed(1));
-        secrets.set_alarm(at(15), Waiter::Closed(3));
-        secrets.cancel_alarm(at(15), Waiter::Closed(3));
+        secrets.move_alarm(None, Some(at(5)), Waiter::Closed(2));
+        secrets.move_alarm(None, Some(at(10)), Waiter::Closed(1));
+        secrets.move_alarm(None, Some(at(15)), Waiter::Closed(3));
+        secrets.move_alarm(Some(at(5)), Some(at(20)), Waiter::Closed(2));
+        secrets.move_alarm(Some(at(15)), None, Waiter::Closed(3));
         assert_eq!(secrets.take_due(at(9)), None);
         assert_eq!(secrets.take_due(at(20)), Some(Waiter::Closed(1)));
         assert_eq!(secrets.take_due(at(20)), Some(Waiter::Closed(2)));

@@ -99,7 +99,10 @@ mod tests {
     fn phases_follow_each_other() {
         let after = |phase| Phase::after(phase).collect::<Vec<_>>();
         assert_eq!(after(None).len(), 3);
-        assert_eq!(after(Some(Phase::Early)), [Phase::Handshake, Phase::Traffic]);
+        assert_eq!(
+            after(Some(Phase::Early)),
+            [Phase::Handshake, Phase::Traffic]
+        );
         assert_eq!(after(Some(Phase::Traffic)), []);
     }
 }

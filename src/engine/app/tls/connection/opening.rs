@@ -68,7 +68,11 @@ impl Tls {
             Protection::Plain if side.messages.is_within_message() => {
                 return Err(Stop::Lost(Why::Gap)); // part of a hello
             }
-            Protection::Plain | Protection::Changed | Protection::Tls13(..) => u64::MAX,
+            Protection::Plain => {
+                side.messages.miss(usize::from(length));
+                return Ok(());
+            }
+            Protection::Changed | Protection::Tls13(..) => u64::MAX,
         };
         self.tell_inner(context, Chunk::Gap(missing), observer);
         Ok(())

@@ -40,6 +40,7 @@ impl Tls {
             }
             return Err(Stop::Unwanted);
         }
+        observer.on_watched_server(context.dst.ip());
         let suites = hello.ciphers.iter().filter(|one| Suite::is_of_tls13(*one));
         self.hello = Some(Box::new(Hello {
             random: *hello.random,
@@ -50,7 +51,10 @@ impl Tls {
             offers_tls13: hello.offers_tls13(),
             offers_http1: hello.protocols().any(|name| name == b"http/1.1"),
             offers_http2: hello.protocols().any(|name| name == b"h2"),
-            suites13: suites.filter_map(Suite::of).take(SUITES_TRIED_MAX).collect(),
+            suites13: suites
+                .filter_map(Suite::of)
+                .take(SUITES_TRIED_MAX)
+                .collect(),
         }));
         if !followed {
             observer.counters().tls_no_key += 1;
@@ -68,7 +72,10 @@ impl Tls {
     }
 
     pub(super) fn is_canary_host(&self, observer: &dyn Observer) -> bool {
-        let name = self.hello.as_ref().and_then(|hello| hello.facts.sni.as_ref());
+        let name = self
+            .hello
+            .as_ref()
+            .and_then(|hello| hello.facts.sni.as_ref());
         name.is_some_and(|name| observer.is_canary_host(name.as_bytes()))
     }
 
@@ -109,9 +116,8 @@ impl Tls {
             return;
         };
         if alarm != self.alarm {
-            self.alarm.map(|time| secrets.cancel_alarm(time, waiter));
-            alarm.map(|time| secrets.set_alarm(time, waiter));
-            self.alarm = alarm;
+            let before = std::mem::replace(&mut self.alarm, alarm);
+            secrets.move_alarm(before, alarm, waiter);
         }
     }
 
@@ -122,7 +128,7 @@ impl Tls {
         };
         if let Some(secrets) = observer.secrets() {
             secrets.cease(&hello.random, waiter);
-            self.alarm.take().map(|time| secrets.cancel_alarm(time, waiter));
+            secrets.move_alarm(self.alarm.take(), None, waiter);
         }
     }
 
