@@ -37,7 +37,7 @@ fn read(bytes: &[u8]) -> (Vec<String>, Option<SavefileError>) {
                     frame.bytes
                 ));
             }
-            Ok(Next::Idle) => {}
+            Ok(Next::Idle | Next::Secrets(_)) => {}
             Ok(Next::End) => return (frames, None),
             Err(error) => return (frames, Some(error)),
         }

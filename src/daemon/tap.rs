@@ -313,6 +313,7 @@ impl Worker {
             match live.next(LOOK) {
                 Ok(Next::Frame(frame)) => self.engine.on_frame(&frame, &mut sink),
                 Ok(Next::Idle) => self.engine.on_tick(clock::now(), &mut sink),
+                Ok(Next::Secrets(_)) => {} // only files bring them
                 Ok(Next::End) => return,
                 Err(error) => return self.close(&error.to_string()),
             }
@@ -338,7 +339,7 @@ impl Worker {
                     self.engine.on_frame(&frame, &mut sink);
                     silent_since = Instant::now();
                 }
-                Ok(Next::Idle | Next::End) => {}
+                Ok(Next::Idle | Next::Secrets(_) | Next::End) => {}
                 Err(_) => return, // the wire went before we did
             }
         }
