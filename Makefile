@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build install demo test test-long differential bench fmt lint msrv clean
+.PHONY: help deps build deb install demo test test-long differential bench fmt lint msrv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ deps: ## install the system packages that building and testing need (Debian; apt
 
 build: deps ## build the program as it is installed: target/release/canarytap
 	$(CARGO) build --release --locked
+
+deb: deps ## build the Debian package of this machine's architecture: target/debian/*.deb
+	@scripts/make-deb
 
 install: ## put program, unit, user and example configuration in place (as root, after make build)
 	install -D -m 755 target/release/canarytap $(DESTDIR)/usr/bin/canarytap

@@ -108,7 +108,9 @@ impl Interfaces {
                 self.packet(u32::from(number), order, body)
             }
             SIMPLE_PACKET => self.simple_packet(order, body),
-            SECRETS => secrets(order, body).ok_or("a short block of secrets"),
+            SECRETS if order.u32_at(body, 0) == Some(TLS_KEY_LOG) => {
+                secrets(order, body).ok_or("secrets longer than their block")
+            }
             _ => Ok(Block::Other),
         }
     }
@@ -207,14 +209,8 @@ impl Interface {
     }
 }
 
-/// A Decryption Secrets Block: what kind of secrets, how many bytes, the secrets.
+/// The key log in a Decryption Secrets Block, behind the kind of secrets and their length.
 fn secrets(order: Order, body: &[u8]) -> Option<Block> {
-    let (kind, length) = (order.u32_at(body, 0)?, order.u32_at(body, 4)? as usize);
-    let end = 8usize
-        .checked_add(length)
-        .filter(|end| *end <= body.len())?;
-    Some(match kind {
-        TLS_KEY_LOG => Block::Secrets(8..end),
-        _ => Block::Other,
-    })
+    let end = 8usize.checked_add(order.u32_at(body, 4)? as usize)?;
+    (end <= body.len()).then_some(Block::Secrets(8..end))
 }

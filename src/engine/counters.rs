@@ -95,13 +95,17 @@ counters! {
     http1_heads_lost,
     /// Request or response heads longer than the bound.
     http1_head_too_long,
-    /// Streams that left HTTP/1 by Upgrade or CONNECT.
+    /// Streams that left HTTP/1 by Upgrade or CONNECT for something that is not read.
     http1_upgraded,
-    /// HTTP/2 connections given up: bytes are missing, the start was not seen, or a side broke
-    /// the rules of framing or header compression.
+    /// Holes in more than the bodies of HTTP/2, header blocks beyond the bound, and connections
+    /// taken up in their middle: what later headers refer to may not be known.
     http2_lost,
-    /// HTTP/2 requests and responses that broke a rule; the connection was read on.
+    /// Frames and headers that broke the rules of HTTP/2.
     http2_malformed,
+    /// HTTP/2 request and response heads that were cut, or refer to what is not known.
+    http2_heads_lost,
+    /// HTTP/2 requests whose response is no longer waited for: too many wait on one connection.
+    http2_streams_dropped,
     /// ClientHellos read.
     tls_hellos,
     /// Those for hosts that are not watched.

@@ -72,6 +72,10 @@ pub const HPACK_TABLE_BYTES_MAX: usize = 64 * 1024;
 /// wire may refer again and again to the same large field.
 pub const HEADER_LIST_BYTES_MAX: usize = HEAD_BYTES_MAX;
 
+/// Requests of one HTTP/2 connection that wait for their response: most servers allow 100 or 128
+/// streams at once.
+pub const STREAMS_MAX: usize = 256;
+
 /// Bytes of a host name in a request: DNS has 253 and a dot at the end (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;
 /// Places at which a request's host, target or Referer is searched for a token that is glued to

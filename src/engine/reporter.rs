@@ -13,7 +13,6 @@ use crate::engine::counters::Counters;
 use crate::engine::event::{Detail, EventId, EventSink, Learned};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::WATCHED_SERVERS_MAX;
-use crate::engine::reporter::compose::scheme;
 use crate::engine::transport::{Chunk, StreamContext, StreamHandler};
 
 mod compose;
@@ -163,7 +162,7 @@ impl<K: EventSink> Observer for Reading<'_, K> {
         }
         let found = host.as_deref().and_then(|host| matcher.find_host(host));
         let judgement = matcher.judge_hello(context.src.ip(), facts.proxied_for);
-        let found = seen_by("https", found, context, &judgement);
+        let found = seen_by(context, found, &judgement);
         let id = self.reporter.next_id();
         self.counters.events += 1;
         self.sink
@@ -227,7 +226,7 @@ impl<K: EventSink> Reading<'_, K> {
             return None;
         }
         let judgement = matcher.judge(context.src.ip(), head);
-        let found = seen_by(scheme(facts), found, context, &judgement);
+        let found = seen_by(context, found, &judgement);
         if let Some(id) = visit.filter(|_| self.is_of_hello(facts, found.as_ref())) {
             self.sink.on_detail(Detail {
                 of: id,
@@ -255,14 +254,9 @@ impl<K: EventSink> Reading<'_, K> {
 }
 
 /// Notes by which scheme the visitor came, where that is known.
-fn seen_by(
-    scheme: &str,
-    found: Option<Match>,
-    context: &StreamContext,
-    judgement: &Judgement,
-) -> Option<Match> {
+fn seen_by(context: &StreamContext, found: Option<Match>, judgement: &Judgement) -> Option<Match> {
     match hop_is_the_visitors(context, judgement) {
-        true => found.map(|found| found.seen_by(scheme)),
+        true => found.map(|found| found.seen_by(context.scheme.name())),
         false => found,
     }
 }
@@ -270,8 +264,11 @@ fn seen_by(
 /// Whether the visitor sent these packets, and no proxy, which may speak by another scheme than
 /// the visitor spoke to it.
 fn hop_is_the_visitors(context: &StreamContext, judgement: &Judgement) -> bool {
-    judgement.client == context.src.ip().to_canonical()
-        && judgement.doubt != Some(Doubt::SilentProxy)
+    let by_a_proxy = matches!(
+        judgement.doubt,
+        Some(Doubt::SilentProxy | Doubt::UntrustedProxy | Doubt::Unread)
+    );
+    judgement.client == context.src.ip().to_canonical() && !by_a_proxy
 }
 
 /// Whether a request that meets no canary is told of: HEAD and GET are.

@@ -12,7 +12,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from making import canary, http1, ip, link, origin, tcp, tls  # noqa: E402, F401 (each registers its cases)
+from making import alterations, canary, holes, http1, ip, link, origin, tcp, tls  # noqa: E402, F401 (each registers its cases)
 from making.case import CASES, made  # noqa: E402
 
 FOLDER = pathlib.Path(__file__).parent

@@ -12,10 +12,16 @@ const INSIDE: &str = "192.168.1.20";
 const OUTSIDE: &str = "203.0.113.77";
 /// Where the web server expects the PROXY protocol.
 const SERVER: (&str, u16) = ("192.168.1.10", 8080);
-/// haproxy with the PROXY protocol of version 1 and 2, and one that nobody trusts: port, and
-/// address towards the web server.
-const VERSION_1: (u16, &str) = (8105, "192.168.1.5");
-const VERSION_2: (u16, &str) = (8106, "192.168.1.6");
+/// haproxy with the PROXY protocol of version 1, 2, and 2 with additions and health checks: port,
+/// and address towards the web server.
+const TRUSTED: [(u16, &str); 3] = [
+    (8105, "192.168.1.6"),
+    (8106, "192.168.1.5"),
+    (8108, "192.168.1.8"),
+];
+/// One that names visitors in X-Forwarded-For.
+const WITH_HEADER: (u16, &str) = (8109, "192.168.1.9");
+/// One that nobody trusts.
 const STRANGER: (u16, &str) = (8107, "192.168.1.7");
 
 #[test]
@@ -26,7 +32,7 @@ fn the_proxy_protocol_names_each_visitor_in_both_versions() {
             let (_web, _proxy, tap) = with_proxy(lab);
             let mut expected = Vec::new();
             for from in Visitor::ALL {
-                for (port, proxy) in [VERSION_1, VERSION_2] {
+                for (port, proxy) in TRUSTED {
                     visit_by(lab, from, port, &[]);
                     let named = from.address();
                     expected.push(judged(proxy, named, from.host(), named));
@@ -44,12 +50,46 @@ fn a_header_of_the_visitors_own_is_not_believed_beside_the_proxy_protocol() {
         |lab| {
             let (_web, _proxy, tap) = with_proxy(lab);
             let mut expected = Vec::new();
-            for (port, proxy) in [VERSION_1, VERSION_2] {
+            for (port, proxy) in TRUSTED {
                 let forged = "X-Forwarded-For: 192.168.1.20";
                 visit_by(lab, Visitor::Outside4, port, &[forged]);
                 let told = "proxy-protocol: 203.0.113.77; x-forwarded-for: 192.168.1.20";
                 expected.push(judged(proxy, OUTSIDE, "outside", told));
             }
+            assert_judged(&tap, expected);
+        },
+    );
+}
+
+#[test]
+fn a_header_that_the_proxy_adds_at_the_end_is_the_one_that_counts_or_the_origin_is_unknown() {
+    in_a_lab(
+        a_header_that_the_proxy_adds_at_the_end_is_the_one_that_counts_or_the_origin_is_unknown,
+        |lab| {
+            let (_web, _proxy, tap) = with_proxy(lab);
+            let (port, proxy) = WITH_HEADER;
+            let forged = "X-Forwarded-For: 192.168.1.20";
+            visit_by(lab, Visitor::Outside4, port, &[]);
+            visit_by(lab, Visitor::Inside4, port, &[]);
+            visit_by(lab, Visitor::Outside4, port, &[forged]);
+            // So many fields that the tap does not read as far as the proxy's own.
+            let many: Vec<String> = (0..600).map(|number| format!("X-{number}: y")).collect();
+            let fields: Vec<&str> = [forged]
+                .into_iter()
+                .chain(many.iter().map(String::as_str))
+                .collect();
+            visit_by(lab, Visitor::Outside4, port, &fields);
+            let expected = vec![
+                judged(proxy, OUTSIDE, "outside", "::ffff:203.0.113.77"),
+                judged(proxy, INSIDE, "inside", "::ffff:192.168.1.20"),
+                judged(
+                    proxy,
+                    OUTSIDE,
+                    "outside",
+                    "192.168.1.20, ::ffff:203.0.113.77",
+                ),
+                judged(proxy, proxy, "unknown", INSIDE),
+            ];
             assert_judged(&tap, expected);
         },
     );
@@ -63,7 +103,7 @@ fn a_proxy_header_of_the_visitors_own_is_not_believed_behind_that_of_the_proxy()
             let (_web, _proxy, tap) = with_proxy(lab);
             let mut expected = Vec::new();
             for header in forged() {
-                for (port, proxy) in [VERSION_1, VERSION_2] {
+                for (port, proxy) in TRUSTED {
                     send(lab, Visitor::Outside4, ("192.168.1.5", port), &header);
                     expected.push(judged(proxy, OUTSIDE, "outside", OUTSIDE));
                 }
@@ -100,8 +140,11 @@ fn a_proxy_header_from_someone_who_is_no_trusted_proxy_is_kept_and_changes_nothi
 fn with_proxy(lab: &Lab) -> (Web, Proxy, Tap<'_>) {
     lab.lay("proxy");
     let (web, proxy) = (Web::start(lab), Proxy::haproxy(lab));
-    let trusted = [(5, "proxy-protocol"), (6, "proxy-protocol")];
-    let mut tap = Tap::configured(lab, |config| trusting(config, &trusted));
+    let trusted = [5, 6, 8].map(|number| (number, "proxy-protocol"));
+    let with_header = [(9, "x-forwarded-for")];
+    let mut tap = Tap::configured(lab, |config| {
+        trusting(&trusting(config, &trusted), &with_header)
+    });
     tap.start();
     (web, proxy, tap)
 }

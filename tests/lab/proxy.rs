@@ -8,7 +8,23 @@ use serde_json::Value;
 
 use crate::network::{Lab, text, wait_for};
 use crate::tap::Tap;
-use crate::web::{CANARY, HOST, Visitor, curl_to, url};
+use crate::web::{self, CANARY, HOST, Visitor, curl_to, url};
+
+#[test]
+fn readme_shows_proxies_as_they_ran_here() {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("### Inside, outside, unknown").unwrap();
+    let (section, _) = section.split_once("\n#").unwrap();
+    let headers = [(5, "x-forwarded-for"), (5, "proxy-protocol")];
+    let run = [NGINX, HAPROXY, web::CONFIG, &trusting("", &headers)].join("\n");
+    let run: Vec<_> = run.lines().map(str::trim).collect();
+    let shown = section.lines().filter_map(|line| line.strip_prefix("    "));
+    let shown: Vec<_> = shown.map(str::trim).collect();
+    assert!(shown.len() > 10, "{shown:?}");
+    for line in shown {
+        assert!(run.contains(&line), "nobody ran: {line}");
+    }
+}
 
 /// The configurations that run here.
 pub const NGINX: &str = include_str!("proxies/nginx.conf");

@@ -34,6 +34,7 @@ fn a_member_of_the_group_does_everything_over_ssh_without_sudo() {
             let canaries = tap.member("canarytap canaries");
             assert!(canaries.contains("letter"), "{canaries}");
             tap.member("canarytap ack --all");
+            tap.member("canarytap verify");
         },
     );
 }
@@ -194,6 +195,7 @@ fn refuse(tap: &Installed<'_>) {
         "ack --all",
         "mint --channel letter",
         "canaries",
+        "verify",
     ] {
         let output = tap.over_ssh(STRANGER, &format!("canarytap {command}"));
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -160,7 +160,8 @@ pub fn url(host: &str, target: &str) -> String {
     format!("http://{host}{target}")
 }
 
-const CONFIG: &str = r#"
+/// The configuration that runs.
+pub const CONFIG: &str = r#"
 daemon off;
 master_process off;
 user root root;

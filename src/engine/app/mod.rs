@@ -12,14 +12,17 @@ use crate::engine::transport::StreamContext;
 
 pub use session::Session;
 
-#[allow(dead_code, reason = "HTTP/2 and HTTP/3 are built on it next")]
+mod adrift;
 mod hpack;
 mod http1;
+mod http2;
 mod opening;
 mod probe;
 mod proxy;
+mod request;
 mod session;
 pub mod tls;
+mod upgrade;
 
 /// A header field: name as on the wire, value with folds undone and outer white space removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,12 @@ pub struct RequestHead<'a> {
     pub authority: Option<&'a [u8]>,
     /// The header fields, in order.
     pub fields: Vec<HeaderField<'a>>,
+    /// Whether these are all of them: none is beyond a bound, and none was lost with the head's
+    /// end.
+    pub complete: bool,
+    /// Whether it came behind an Upgrade (RFC 9110 §7.8): a proxy passes on what follows one as it
+    /// is.
+    pub tunnelled: bool,
     /// The client that a PROXY protocol header ahead of the connection's first request names.
     pub proxied_for: Option<IpAddr>,
     /// What is known against it: `GAP`, `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.

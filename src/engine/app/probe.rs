@@ -5,6 +5,7 @@ use memchr::memchr;
 use crate::engine::app::http1::{
     StatusLine, is_certain_request_line, is_token, may_become_request_line,
 };
+use crate::engine::app::http2::{PREFACE, is_servers_start};
 use crate::engine::transport::Direction;
 
 /// A protocol that streams are told apart by.
@@ -12,6 +13,8 @@ use crate::engine::transport::Direction;
 pub(super) enum Protocol {
     /// HTTP/1.0 and 1.1.
     Http1,
+    /// HTTP/2 in clear text, with prior knowledge.
+    Http2,
     /// TLS.
     Tls,
 }
@@ -30,8 +33,11 @@ pub(super) enum ProbeResult {
 }
 
 /// Every protocol and its probe. A new protocol is one line here, and a state in `session`.
-pub(super) const PROTOCOLS: [(Protocol, Probe); 2] =
-    [(Protocol::Tls, probe_tls), (Protocol::Http1, probe_http1)];
+pub(super) const PROTOCOLS: [(Protocol, Probe); 3] = [
+    (Protocol::Tls, probe_tls),
+    (Protocol::Http2, probe_http2),
+    (Protocol::Http1, probe_http1),
+];
 
 type Probe = fn(&[u8], Direction) -> ProbeResult;
 
@@ -53,6 +59,22 @@ fn probe_tls(bytes: &[u8], _direction: Direction) -> ProbeResult {
         [0x16, 0x03, 0..=4, _, _, _, ..] => ProbeResult::No,
         [0x16] | [0x16, 0x03] | [0x16, 0x03, 0..=4, ..] => ProbeResult::Unfinished,
         _ => ProbeResult::No,
+    }
+}
+
+/// The client's preface, or the settings that a server begins with (RFC 9113 §3.4).
+fn probe_http2(bytes: &[u8], direction: Direction) -> ProbeResult {
+    if bytes.starts_with(PREFACE) {
+        return ProbeResult::Client;
+    }
+    if PREFACE.starts_with(bytes) {
+        return ProbeResult::Unfinished;
+    }
+    match is_servers_start(bytes) {
+        _ if direction == Direction::ToServer => ProbeResult::No,
+        Some(true) => ProbeResult::Server,
+        Some(false) => ProbeResult::No,
+        None => ProbeResult::Unfinished,
     }
 }
 
@@ -124,7 +146,14 @@ mod tests {
                 (ProbeResult::Server, Some(Protocol::Tls)),
             ),
             (b"\x16\x03\x03\x00\x40\x0b", (ProbeResult::No, None)),
-            (b"", (ProbeResult::Unfinished, Some(Protocol::Http1))),
+            (b"", (ProbeResult::Unfinished, Some(Protocol::Http2))),
+            (b"PR", (ProbeResult::Unfinished, Some(Protocol::Http2))),
+            (b"PRO", (ProbeResult::Unfinished, Some(Protocol::Http1))),
+            (PREFACE, (ProbeResult::Client, Some(Protocol::Http2))),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSN",
+                (ProbeResult::Client, Some(Protocol::Http1)),
+            ),
             (b"GE", (ProbeResult::Unfinished, Some(Protocol::Http1))),
             (
                 b"\x16\x03\x01",
@@ -138,6 +167,28 @@ mod tests {
             (&[b'x'; 65], (ProbeResult::No, None)),
         ] {
             assert_eq!(probe(bytes, Direction::ToServer), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_begins_with_settings_speaks_http2() {
+        let (http2, none) = (Some(Protocol::Http2), None);
+        for (bytes, expected) in [
+            (
+                &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3][..],
+                (ProbeResult::Server, http2),
+            ),
+            (&[0, 0, 0, 4, 0, 0, 0, 0, 0], (ProbeResult::Server, http2)),
+            (&[0], (ProbeResult::Unfinished, http2)),
+            (&[0, 0, 6, 4, 0, 0], (ProbeResult::Unfinished, http2)),
+            (&[0, 0, 0, 4, 1, 0, 0, 0, 0], (ProbeResult::No, none)), // acknowledges
+            (&[0, 0, 6, 4, 0, 0, 0, 0, 1], (ProbeResult::No, none)), // of a stream
+            (&[0, 0, 7, 4, 0, 0, 0, 0, 0], (ProbeResult::No, none)), // no pairs
+            (&[0, 0, 6, 5], (ProbeResult::No, none)),
+            (&[0, 1], (ProbeResult::Unfinished, http2)),
+            (&[0, 0x41], (ProbeResult::No, none)),
+        ] {
+            assert_eq!(probe(bytes, Direction::ToClient), expected, "{bytes:?}");
         }
     }
 }

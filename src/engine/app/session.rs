@@ -1,10 +1,13 @@
 //! What is kept for each flow: first the question which protocol it speaks, then that protocol.
 
 use crate::engine::app::Observer;
-use crate::engine::app::http1::{Found, Http1, Hunt, Outcome, Sought};
+use crate::engine::app::adrift::{Adrift, Bearing};
+use crate::engine::app::http1::{Http1, Outcome};
+use crate::engine::app::http2::{self, Http2};
 use crate::engine::app::opening::{Opening, Verdict};
 use crate::engine::app::probe::Protocol;
 use crate::engine::app::tls::{self, Tls};
+use crate::engine::app::upgrade::{self, Crossed, Crossing, Switched};
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
@@ -22,52 +25,31 @@ enum State {
     New,
     /// The start of the connection was seen, but not enough to tell what it speaks.
     Opening(Box<Opening>),
-    /// Its start was not seen: a first line of HTTP/1 is sought in both directions.
-    Adrift(Adrift),
+    /// Its start was not seen: a first line of HTTP/1, or frames of HTTP/2, are sought in both
+    /// directions.
+    Adrift(Box<Adrift>),
     /// It speaks HTTP/1.
     Http1(Http1),
+    /// It speaks HTTP/2.
+    Http2(Box<Http2>),
+    /// It spoke HTTP/1 up to a 101.
+    Switched(Box<Switched>),
+    /// Its client speaks HTTP/2 already, its server not yet.
+    Crossing(Box<Crossing>),
     /// It speaks TLS.
     Tls(Box<Tls>),
     /// Nothing that is read, or nothing more.
     Over,
 }
 
-/// One search for each direction.
-#[derive(Debug, Default)]
-struct Adrift {
-    to_server: Search,
-    to_client: Search,
-}
-
-#[derive(Debug, Default)]
-struct Search {
-    hunt: Hunt,
-    start: Start,
-    /// Whether bytes are missing that the transport knows of.
-    gap: bool,
-}
-
-/// How the first bytes of a direction look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Start {
-    /// None came.
-    #[default]
-    Unseen,
-    /// So far like a TLS record: its type.
-    TlsType,
-    /// Its type and the first half of its version.
-    TlsVersion,
-    /// Like a TLS record (RFC 8446 §5.1).
-    Tls,
-    /// Otherwise.
-    Other,
-}
-
 impl FlowState for Session {
     fn interest(&self) -> Interest {
         match &self.state {
             State::Http1(http1) => http1.interest(),
+            State::Http2(http2) => http2.interest(),
             State::Tls(tls) => tls.interest(),
+            State::Switched(switched) => switched.interest(),
+            State::Crossing(crossing) => crossing.interest(),
             State::Opening(_) => Interest::Undecided,
             State::Adrift(adrift) if adrift.heap_bytes() > 0 => Interest::Undecided,
             State::New | State::Adrift(_) | State::Over => Interest::Idle,
@@ -77,10 +59,22 @@ impl FlowState for Session {
     fn heap_bytes(&self) -> usize {
         match &self.state {
             State::Http1(http1) => http1.heap_bytes(),
+            State::Http2(http2) => http2.heap_bytes(),
             State::Tls(tls) => tls.heap_bytes(),
+            State::Switched(switched) => switched.heap_bytes(),
+            State::Crossing(crossing) => crossing.heap_bytes(),
             State::Opening(opening) => opening.heap_bytes(),
-            State::Adrift(adrift) => adrift.heap_bytes(),
+            State::Adrift(adrift) => size_of::<Adrift>() + adrift.heap_bytes(),
             State::New | State::Over => 0,
+        }
+    }
+
+    fn held(&self, direction: Direction) -> &[u8] {
+        match &self.state {
+            State::Http1(http1) => http1.held(direction),
+            State::Opening(opening) => opening.held(direction),
+            State::Adrift(adrift) => adrift.held(direction),
+            _ => &[],
         }
     }
 }
@@ -100,37 +94,49 @@ impl Session {
     ) {
         let midstream = context.flags.contains(Flags::MIDSTREAM);
         if midstream && matches!(self.state, State::New) {
-            self.state = State::Adrift(Adrift::default());
+            self.state = State::Adrift(Box::default());
         }
         match &mut self.state {
             State::Over => {}
             State::Http1(http1) => {
                 let outcome = http1.on_chunk(context, chunk, observer);
-                self.after(outcome, observer);
+                self.after(outcome, context, observer);
+            }
+            State::Http2(http2) => {
+                if http2.on_chunk(context, chunk, observer) == http2::Outcome::NotHttp2 {
+                    self.end_unknown(observer);
+                }
             }
             State::Tls(tls) => {
                 let outcome = tls.on_chunk(context, chunk, observer);
                 self.after_tls(outcome, context.time, observer);
             }
+            State::Switched(switched) => {
+                let verdict = switched.on_chunk(context.direction, chunk);
+                self.after_switch(verdict, context, observer);
+            }
+            State::Crossing(_) => self.cross(context, chunk, observer),
             State::New | State::Opening(_) => match chunk {
                 Chunk::Data(bytes) => self.open(context, bytes, observer),
-                Chunk::Gap(_) => self.miss_opening(context.direction),
+                Chunk::Gap(length) => self.miss_opening(context, length),
                 Chunk::Fin | Chunk::Reset => {}
             },
             State::Adrift(adrift) => match chunk {
                 Chunk::Data(bytes) => self.search(context, bytes, observer),
-                Chunk::Gap(_) => adrift.side(context.direction).miss(),
+                Chunk::Gap(length) => adrift.miss(context, length),
                 Chunk::Fin | Chunk::Reset => {}
             },
         }
     }
 
     /// The flow is forgotten: nobody will answer any more.
-    pub fn on_close(self, time: Timestamp, observer: &mut impl Observer) {
-        match self.state {
-            State::Http1(mut http1) => http1.close(observer),
+    pub fn on_close(mut self, time: Timestamp, observer: &mut impl Observer) {
+        match std::mem::take(&mut self.state) {
             State::Tls(tls) => tls::closed::close(tls, time, observer),
-            _ => {}
+            other => {
+                self.state = other;
+                self.end(observer);
+            }
         }
     }
 
@@ -161,9 +167,11 @@ impl Session {
                 bytes,
             } => {
                 observer.counters().streams_tls += 1;
+                let other = opening.take(context.direction.reversed());
                 let tls = Tls::new(client, opening.proxied_for);
                 self.state = State::Tls(Box::new(tls));
-                self.go_on(&bytes, opening, context, observer);
+                self.read(context, [&bytes, &[]], observer);
+                self.read(&context.reversed(), [&other.held, &[]], observer);
             }
             Verdict::Known {
                 protocol: Protocol::Http1,
@@ -171,40 +179,41 @@ impl Session {
                 bytes,
             } => {
                 let mut http1 = Http1::fresh(client, opening.proxied_for);
-                if opening.has_missed(context.direction.reversed()) {
+                let other = opening.take(context.direction.reversed());
+                if other.missed {
                     http1.lose_responses(observer);
                 }
                 self.state = State::Http1(http1);
-                self.go_on(&bytes, opening, context, observer);
+                self.read(context, [&bytes, &[]], observer);
+                self.read(&context.reversed(), [&other.held, &[]], observer);
+            }
+            Verdict::Known {
+                protocol: Protocol::Http2,
+                client,
+                bytes,
+            } => {
+                let mut http2 = Http2::new(client, opening.proxied_for);
+                let other = opening.take(context.direction.reversed());
+                if other.missed {
+                    http2.lose_responses();
+                }
+                self.state = State::Http2(Box::new(http2));
+                self.read(context, [&bytes, &[]], observer);
+                self.read(&context.reversed(), [&other.held, &[]], observer);
             }
         }
     }
 
-    /// The protocol is known: what either side sent is read.
-    fn go_on(
-        &mut self,
-        bytes: &[u8],
-        mut opening: Opening,
-        context: &StreamContext,
-        observer: &mut impl Observer,
-    ) {
-        let other = opening.take(context.direction.reversed());
-        self.on_chunk(context, Chunk::Data(bytes), observer);
-        if !other.held.is_empty() {
-            self.on_chunk(&context.reversed(), Chunk::Data(&other.held), observer);
-        }
-    }
-
-    fn miss_opening(&mut self, direction: Direction) {
+    fn miss_opening(&mut self, context: &StreamContext, length: u64) {
         let mut opening = self.take_opening();
-        self.state = match direction {
+        self.state = match context.direction {
             Direction::ToClient => {
                 opening.miss_server();
                 State::Opening(Box::new(opening))
             }
             Direction::ToServer => {
-                let mut adrift = Adrift::default();
-                adrift.side(direction).miss();
+                let mut adrift = Box::<Adrift>::default();
+                adrift.miss(context, length);
                 State::Adrift(adrift)
             }
         };
@@ -214,42 +223,35 @@ impl Session {
         let State::Adrift(adrift) = &mut self.state else {
             return;
         };
-        let side = adrift.side(context.direction);
-        side.start = side.start.after(bytes);
-        if side.start == Start::Tls {
-            return self.end_tls(context, observer);
+        match adrift.feed(context, bytes, observer) {
+            Bearing::None => {}
+            Bearing::Tls => self.end_tls(context, observer),
+            Bearing::Http1 { http1, held, rest } => {
+                self.state = State::Http1(http1);
+                self.read(context, [&held, rest], observer);
+            }
+            Bearing::Http2 { http2, rest } => {
+                self.state = State::Http2(http2);
+                self.read(context, [rest, &[]], observer);
+            }
         }
-        let Found::Line {
-            held,
-            rest,
-            is_request,
-        } = side.hunt.feed(Sought::Either, bytes)
-        else {
-            return;
-        };
-        let client = if is_request {
-            context.direction
-        } else {
-            context.direction.reversed()
-        };
-        let requests = std::mem::take(adrift.side(client));
-        let responses = std::mem::take(adrift.side(client.reversed()));
-        let http1 = Http1::lost(
-            client,
-            requests.hunt,
-            responses.hunt,
-            requests.gap,
-            observer,
-        );
-        self.state = State::Http1(http1);
-        for bytes in [held.as_slice(), rest] {
+    }
+
+    /// Reads what comes after a change of state.
+    fn read(&mut self, context: &StreamContext, pieces: [&[u8]; 2], observer: &mut impl Observer) {
+        for bytes in pieces {
             if !bytes.is_empty() {
                 self.on_chunk(context, Chunk::Data(bytes), observer);
             }
         }
     }
 
-    fn after(&mut self, outcome: Outcome, observer: &mut impl Observer) {
+    fn after(
+        &mut self,
+        outcome: Outcome<'_>,
+        context: &StreamContext,
+        observer: &mut impl Observer,
+    ) {
         match outcome {
             Outcome::GoesOn => {}
             Outcome::NotHttp => self.end_unknown(observer),
@@ -257,6 +259,47 @@ impl Session {
                 observer.counters().http1_upgraded += 1;
                 self.end(observer);
             }
+            Outcome::Switched { request, rest } => {
+                if let State::Http1(mut http1) = std::mem::take(&mut self.state) {
+                    let switched = Switched::new(&http1, request, context.time);
+                    self.state = State::Switched(Box::new(switched));
+                    http1.close(observer);
+                }
+                self.read(context, [rest, &[]], observer);
+            }
+            Outcome::Http2Preface { held, rest } => {
+                if let State::Http1(http1) = std::mem::take(&mut self.state) {
+                    self.state = State::Crossing(Box::new(Crossing::new(http1)));
+                }
+                self.read(context, [&held, rest], observer);
+            }
+        }
+    }
+
+    fn after_switch(
+        &mut self,
+        verdict: upgrade::Verdict,
+        context: &StreamContext,
+        observer: &mut impl Observer,
+    ) {
+        match verdict {
+            upgrade::Verdict::Undecided => {}
+            upgrade::Verdict::Other => self.end(observer),
+            upgrade::Verdict::Http2 => {
+                if let State::Switched(switched) = std::mem::take(&mut self.state) {
+                    let http2 = switched.into_http2(context, observer);
+                    self.state = State::Http2(Box::new(http2));
+                }
+            }
+        }
+    }
+
+    fn cross(&mut self, context: &StreamContext, chunk: Chunk<'_>, observer: &mut impl Observer) {
+        if let State::Crossing(crossing) = std::mem::take(&mut self.state) {
+            self.state = match crossing.on_chunk(context, chunk, observer) {
+                Crossed::NotYet(crossing) => State::Crossing(crossing),
+                Crossed::Http2(http2) => State::Http2(http2),
+            };
         }
     }
 
@@ -287,43 +330,13 @@ impl Session {
     }
 
     fn end(&mut self, observer: &mut impl Observer) {
-        if let State::Http1(mut http1) = std::mem::replace(&mut self.state, State::Over) {
-            http1.close(observer);
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Http1(mut http1) => http1.close(observer),
+            State::Http2(mut http2) => http2.close(observer),
+            State::Switched(mut switched) => switched.end(observer),
+            State::Crossing(mut crossing) => crossing.close(observer),
+            State::New | State::Opening(_) | State::Adrift(_) | State::Tls(_) | State::Over => {}
         }
-    }
-}
-
-impl Adrift {
-    fn side(&mut self, direction: Direction) -> &mut Search {
-        match direction {
-            Direction::ToServer => &mut self.to_server,
-            Direction::ToClient => &mut self.to_client,
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.to_server.hunt.heap_bytes() + self.to_client.hunt.heap_bytes()
-    }
-}
-
-impl Search {
-    fn miss(&mut self) {
-        self.hunt = Hunt::LineStart;
-        self.gap = true;
-    }
-}
-
-impl Start {
-    fn after(self, bytes: &[u8]) -> Self {
-        bytes
-            .iter()
-            .take(3)
-            .fold(self, |start, byte| match (start, byte) {
-                (Self::Unseen, 0x14..=0x17) => Self::TlsType,
-                (Self::TlsType, 0x03) => Self::TlsVersion,
-                (Self::TlsVersion, 0..=4) | (Self::Tls, _) => Self::Tls,
-                _ => Self::Other,
-            })
     }
 }
 

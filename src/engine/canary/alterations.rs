@@ -1,7 +1,7 @@
 //! What happened to a canary's URL on its way: scanners, chat programs and people alter links.
 
 use crate::engine::canary::percent::{Octet, octets};
-use crate::engine::canary::url::{NormalizedUrl, normal_component, split_target};
+use crate::engine::canary::url::{NormalizedUrl, as_servers_read, split_target};
 use crate::engine::event::Alterations;
 
 /// What was done to `canary`, written as `written`, when `target` was asked of `host`.
@@ -11,17 +11,73 @@ pub(super) fn alterations_between(
     host: &str,
     target: &[u8],
 ) -> Alterations {
-    let (path, query) = split_target(target);
-    let seen = NormalizedUrl::from_request(host, target);
-    let (written_path, written_query) = split_target(written.as_bytes());
-    let mut set = of_host(&canary.host, host).with(of_target(canary, &seen));
-    if canary.path == seen.path {
-        set = set.with(of_writing(written_path, path));
+    let Some(of_host) = of_host(&canary.host, host) else {
+        return Alterations::NONE; // only the token came through
+    };
+    let written = as_sent(written.as_bytes());
+    let pair = Pair::new(&written, canary, host, target);
+    if pair.has_same_path() {
+        return of_host.with(pair.alterations());
     }
-    if let (true, Some(written), Some(query)) = (canary.query == seen.query, written_query, query) {
-        set = set.with(of_writing(written, query));
+    let plain = as_servers_read(target);
+    let pair_of_plain = Pair::new(&written, canary, host, &plain);
+    if !pair_of_plain.has_same_path() {
+        return of_host.with(pair.alterations());
     }
-    set
+    let set = of_host.with(pair_of_plain.alterations());
+    match target.contains(&b'%') {
+        true => set.with(Alterations::PERCENT_ENCODED),
+        false => set, // only slashes were doubled
+    }
+}
+
+/// A canary's URL and what was asked for, each as it was written and as it is compared.
+struct Pair<'a> {
+    written: (&'a [u8], Option<&'a [u8]>),
+    canary: &'a NormalizedUrl,
+    target: (&'a [u8], Option<&'a [u8]>),
+    seen: NormalizedUrl,
+}
+
+impl<'a> Pair<'a> {
+    fn new(written: &'a [u8], canary: &'a NormalizedUrl, host: &str, target: &'a [u8]) -> Self {
+        let mut pair = Self {
+            written: split_target(written),
+            canary,
+            target: split_target(target),
+            seen: NormalizedUrl::from_request(host, target),
+        };
+        pair.overlook_encoding();
+        pair
+    }
+
+    /// Where reserved characters were encoded or decoded, RFC 3986 calls it another URL. That is
+    /// an alteration like those of unreserved ones, and not another path or query.
+    fn overlook_encoding(&mut self) {
+        if are_same_octets(self.written.0, self.target.0) {
+            self.seen.path.clone_from(&self.canary.path);
+        }
+        if let (Some(written), Some(query)) = (self.written.1, self.target.1) {
+            if are_same_octets(written, query) {
+                self.seen.query.clone_from(&self.canary.query);
+            }
+        }
+    }
+
+    fn has_same_path(&self) -> bool {
+        self.seen.path == self.canary.path
+    }
+
+    fn alterations(&self) -> Alterations {
+        let mut set = of_target(self.canary, &self.seen);
+        if self.has_same_path() {
+            set = set.with(of_writing(self.written.0, self.target.0));
+        }
+        if let (Some(written), Some(query)) = (self.written.1, self.target.1) {
+            set = set.with(of_writing(written, query));
+        }
+        set
+    }
 }
 
 /// [`SCHEME_CHANGED`](Alterations::SCHEME_CHANGED) when `written` does not begin with `scheme`.
@@ -32,13 +88,16 @@ pub(super) fn of_scheme(written: &str, scheme: &str) -> Alterations {
     }
 }
 
-fn of_host(canary: &str, seen: &str) -> Alterations {
-    if seen.strip_prefix("www.") == Some(canary) {
-        Alterations::WWW_ADDED
+/// None for a host that has nothing to do with the canary's.
+fn of_host(canary: &str, seen: &str) -> Option<Alterations> {
+    if seen == canary {
+        Some(Alterations::NONE)
+    } else if seen.strip_prefix("www.") == Some(canary) {
+        Some(Alterations::WWW_ADDED)
     } else if canary.strip_prefix("www.") == Some(seen) {
-        Alterations::WWW_DROPPED
+        Some(Alterations::WWW_DROPPED)
     } else {
-        Alterations::NONE
+        None
     }
 }
 
@@ -83,14 +142,14 @@ fn is_cut(whole: &str, seen: &str) -> bool {
     seen.len() < whole.len() && whole.starts_with(seen)
 }
 
-/// How two components that are equal after normalisation were written.
+/// How two components were written that hold the same octets. Others may still be equal: by their
+/// dot segments.
 fn of_writing(written: &[u8], seen: &[u8]) -> Alterations {
-    let (written, seen) = (as_sent(written), seen);
-    if normal_component(&written) != normal_component(seen) {
-        return Alterations::NONE; // only their dot segments made them equal
+    if !are_same_octets(written, seen) {
+        return Alterations::NONE;
     }
     let mut set = Alterations::NONE;
-    for (own, other) in octets(&written).zip(octets(seen)) {
+    for (own, other) in octets(written).zip(octets(seen)) {
         set = set.with(match (own, other) {
             (Octet::Plain(_), Octet::Encoded(_)) => Alterations::PERCENT_ENCODED,
             (Octet::Encoded(_), Octet::Plain(_)) => Alterations::PERCENT_DECODED,
@@ -101,6 +160,12 @@ fn of_writing(written: &[u8], seen: &[u8]) -> Alterations {
         }
     }
     set
+}
+
+/// Whether two components are equal but for case and percent-encoding, of whichever characters.
+fn are_same_octets(written: &[u8], seen: &[u8]) -> bool {
+    let lower = |octet: Octet| octet.value().to_ascii_lowercase();
+    octets(written).map(lower).eq(octets(seen).map(lower))
 }
 
 /// What a client makes of a URL that was written with letters beyond ASCII: it encodes them, and
@@ -200,6 +265,9 @@ mod tests {
             ("/x/log~in.html?user=ab%20c&p=g", "lower_cased"),
             ("/X/Log%7Ein.html?User=ab%20c&p=g", "percent_encoded"),
             ("/X/Log~in.html?User=ab c&p=g", "percent_decoded"),
+            ("/X/Log~in.html?User=ab%20c%26p%3Dg", "percent_encoded"),
+            ("/X%2FLog~in.html?User=ab%20c&p=g", "percent_encoded"),
+            ("%2FX%2FLog~in.html%3FUser=ab%2520c&p=g", "percent_encoded"),
             ("/X/Log~in.html", "query_dropped"),
             ("/X/Log~in.html?other", "query_changed"),
             ("/X/Log~in.html?User=ab%20c&p=g&utm=1", "parameters_added"),
@@ -228,6 +296,24 @@ mod tests {
             between("http://www.a.org/x", "a.org", "/x"),
             ["www_dropped"]
         );
+    }
+
+    #[test]
+    fn reserved_characters_that_were_decoded_make_no_other_query() {
+        let written = "http://a.org/go?to=http%3A%2F%2Fb.org%2Fx";
+        assert_eq!(
+            between(written, "a.org", "/go?to=http://b.org/x"),
+            ["percent_decoded"]
+        );
+        assert_eq!(
+            between(written, "a.org", "/go?to=http://b.org/y"),
+            ["query_changed"]
+        );
+    }
+
+    #[test]
+    fn on_another_host_nothing_is_an_alteration() {
+        assert!(between("http://a.org/x?y", "b.org", "/").is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::engine::canary::alterations::{
 };
 use crate::engine::canary::host::NormalHost;
 use crate::engine::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
-use crate::engine::canary::origin::{Home, Judgement};
+use crate::engine::canary::origin::{Claims, Home, Judgement};
 use crate::engine::canary::token::TokenIndex;
 use crate::engine::canary::url::{NormalizedUrl, as_servers_read, normal_component};
 use crate::engine::canary::{Canary, PortSet, Watch};
@@ -120,12 +120,24 @@ impl Matcher {
 
     /// Where the visitor stands who sent `head` from `src`.
     pub fn judge(&self, src: IpAddr, head: &RequestHead<'_>) -> Judgement {
-        self.home.judge(src, head.proxied_for, &head.fields)
+        let claims = Claims {
+            proxied_for: head.proxied_for,
+            fields: &head.fields,
+            complete: head.complete,
+            tunnelled: head.tunnelled,
+        };
+        self.home.judge(src, &claims)
     }
 
     /// Where the sender of a hello stands, whose request could not be read.
     pub fn judge_hello(&self, src: IpAddr, proxied_for: Option<IpAddr>) -> Judgement {
-        self.home.judge(src, proxied_for, &[])
+        let claims = Claims {
+            proxied_for,
+            fields: &[],
+            complete: true,
+            tunnelled: false,
+        };
+        self.home.judge(src, &claims)
     }
 
     fn find_url(&self, seen: &NormalizedUrl, target: &[u8]) -> Option<Match> {
@@ -167,11 +179,7 @@ impl Matcher {
             return None;
         }
         let number = self.find_on_host(host, &NormalizedUrl::from_request(host, &plain))?;
-        let mut found = self.found(number, MatchKind::Path, host, &plain)?;
-        if target.contains(&b'%') {
-            found.alterations = found.alterations.with(Alterations::PERCENT_ENCODED);
-        }
-        Some(found)
+        self.found(number, MatchKind::Path, host, target)
     }
 
     /// The canary on `host` that comes nearest to what was asked for.

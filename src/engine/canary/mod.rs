@@ -8,7 +8,7 @@ use ipnet::IpNet;
 pub use forwarded::proxy_fields;
 pub use host::{HostError, HostPattern, normalize_host, parse_host_name};
 pub use matcher::{Match, Matcher};
-pub use origin::{Doubt, Home, Judgement, ProxyHeader, TrustedProxy};
+pub use origin::{Claims, Doubt, Home, Judgement, ProxyHeader, TrustedProxy};
 pub use token::{TOKEN_LENGTH, unique_token};
 pub use url::{NormalizedUrl, UrlError};
 

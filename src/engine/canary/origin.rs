@@ -72,6 +72,21 @@ pub struct Judgement {
     pub doubt: Option<Doubt>,
 }
 
+/// What a request says about who sent it. Anyone may claim anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims<'a> {
+    /// The client that a PROXY header ahead of it names.
+    pub proxied_for: Option<IpAddr>,
+    /// Its header fields.
+    pub fields: &'a [HeaderField<'a>],
+    /// Whether these are all its fields. Who can make a head longer than what is read of it could
+    /// hide behind its end what a proxy added there.
+    pub complete: bool,
+    /// Whether it came behind an Upgrade: then a proxy has passed it on unread, and what it says
+    /// is the visitor's.
+    pub tunnelled: bool,
+}
+
 /// Why an address says little about the visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Doubt {
@@ -83,6 +98,9 @@ pub enum Doubt {
     UntrustedProxy,
     /// It is a trusted proxy's, which did not say for whom it speaks.
     SilentProxy,
+    /// It is private or a trusted proxy's, and the request's head was not read to its end, where
+    /// somebody else may be named.
+    Unread,
 }
 
 impl Home {
@@ -95,51 +113,58 @@ impl Home {
         }
     }
 
-    /// Where the visitor stands whose request came from `src` with these `fields`, behind a PROXY
-    /// header that named `proxied_for`.
-    pub fn judge(
-        &self,
-        src: IpAddr,
-        proxied_for: Option<IpAddr>,
-        fields: &[HeaderField<'_>],
-    ) -> Judgement {
-        let src = src.to_canonical();
-        let proxied_for = proxied_for.map(|address| address.to_canonical());
-        let client = self.effective_client(src, proxied_for, fields);
-        let untrusted = client.hops == 0 && !client.silent;
-        let forwarded = || proxied_for.is_some() || forwarded::bears_forwarding_fields(fields);
-        let (origin, doubt) = if client.silent && self.is_private_or_inside(client.address) {
-            (Origin::Unknown, Some(Doubt::SilentProxy))
-        } else if untrusted && is_private(client.address) && forwarded() {
-            (
-                Origin::Unknown,
-                Some(self.doubt(client.address).unwrap_or(Doubt::UntrustedProxy)),
-            )
-        } else {
-            self.place(client.address)
+    /// Where the visitor stands whose request came from `src` and claims this.
+    pub fn judge(&self, src: IpAddr, claims: &Claims<'_>) -> Judgement {
+        let claims = Claims {
+            proxied_for: claims.proxied_for.map(|address| address.to_canonical()),
+            ..*claims
         };
+        let client = self.effective_client(src.to_canonical(), &claims);
+        let (origin, doubt) = match self.doubt_about(&client, &claims) {
+            Some(doubt) => (Origin::Unknown, Some(doubt)),
+            None => self.place(client.address),
+        };
+        let named = |field: &HeaderField<'_>| self.names(field);
         Judgement {
             origin,
             client: client.address,
-            forwarded_for: forwarded::as_told(fields, proxied_for, |field| self.names(field)),
+            forwarded_for: forwarded::as_told(claims.fields, claims.proxied_for, named),
             doubt,
         }
     }
 
+    /// Why somebody else may stand behind an address that would be inside.
+    fn doubt_about(&self, client: &Client, claims: &Claims<'_>) -> Option<Doubt> {
+        if client.silent {
+            let doubt = match claims.complete {
+                true => Doubt::SilentProxy,
+                false => Doubt::Unread,
+            };
+            return self.is_private_or_inside(client.address).then_some(doubt);
+        }
+        if client.hops > 0 || !is_private(client.address) {
+            return None;
+        }
+        let forwarded = || forwarded::bears_forwarding_fields(claims.fields);
+        let doubt = if claims.proxied_for.is_some() || forwarded() {
+            Doubt::UntrustedProxy
+        } else if !claims.complete {
+            Doubt::Unread
+        } else {
+            return None;
+        };
+        Some(self.doubt(client.address).unwrap_or(doubt))
+    }
+
     /// Follows trusted proxies from `src` to the first address that is none. Each is believed in
     /// its own header only, and each element of a list speaks for one hop.
-    fn effective_client(
-        &self,
-        src: IpAddr,
-        proxied_for: Option<IpAddr>,
-        fields: &[HeaderField<'_>],
-    ) -> Client {
+    fn effective_client(&self, src: IpAddr, claims: &Claims<'_>) -> Client {
         let mut client = Client {
             address: src,
             hops: 0,
             silent: false,
         };
-        let mut said = Said::new(proxied_for, fields);
+        let mut said = Said::new(claims);
         while let Some(proxy) = self.proxy_at(client.address) {
             let Some(named) = said.next(&proxy.header) else {
                 client.silent = true;
@@ -207,18 +232,22 @@ struct Client {
 
 /// What headers say, hop by hop. An address that was taken is not taken again.
 struct Said<'a> {
-    fields: &'a [HeaderField<'a>],
-    proxied_for: Option<IpAddr>,
+    claims: Claims<'a>,
     x_forwarded_for: Box<dyn Iterator<Item = Option<IpAddr>> + 'a>,
     forwarded: Box<dyn Iterator<Item = Option<IpAddr>> + 'a>,
     singles: Vec<&'a str>,
 }
 
 impl<'a> Said<'a> {
-    fn new(proxied_for: Option<IpAddr>, fields: &'a [HeaderField<'a>]) -> Self {
+    fn new(claims: &Claims<'a>) -> Self {
+        // Where the head is incomplete the nearest hop's field may be missing, and in a tunnel
+        // there is none.
+        let fields = match claims.complete && !claims.tunnelled {
+            true => claims.fields,
+            false => &[],
+        };
         Self {
-            fields,
-            proxied_for,
+            claims: Claims { fields, ..*claims },
             x_forwarded_for: Box::new(forwarded::x_forwarded_for(fields)),
             forwarded: Box::new(forwarded::forwarded(fields)),
             singles: Vec::new(),
@@ -230,13 +259,13 @@ impl<'a> Said<'a> {
         match header {
             ProxyHeader::XForwardedFor => self.x_forwarded_for.next().flatten(),
             ProxyHeader::Forwarded => self.forwarded.next().flatten(),
-            ProxyHeader::ProxyProtocol => self.proxied_for.take(),
+            ProxyHeader::ProxyProtocol => self.claims.proxied_for.take(),
             ProxyHeader::Single(name) => {
                 if self.singles.contains(&name.as_str()) {
                     return None;
                 }
                 self.singles.push(name);
-                forwarded::single(self.fields, name)
+                forwarded::single(self.claims.fields, name)
             }
         }
     }

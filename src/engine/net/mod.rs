@@ -32,8 +32,8 @@ pub struct IpPacket<'a> {
     pub protocol: u8,
     /// What the packet carries, link padding removed.
     pub payload: &'a [u8],
-    /// Whether `payload` is shorter than the headers say (snap length).
-    pub cut: bool,
+    /// Bytes by which `payload` is shorter than the headers say (snap length).
+    pub missing: u32,
 }
 
 /// Unwraps frames down to whole IP packets; owns the fragments that wait for others.
@@ -197,7 +197,7 @@ fn packet<'a>(datagram: &Datagram<'a>, scope: Scope) -> IpPacket<'a> {
         dst: datagram.dst,
         protocol: datagram.protocol,
         payload: datagram.payload,
-        cut: datagram.missing > 0,
+        missing: u32::try_from(datagram.missing).unwrap_or(u32::MAX),
     }
 }
 

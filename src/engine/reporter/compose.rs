@@ -9,14 +9,6 @@ use crate::engine::event::{
 use crate::engine::limits::FIELD_BYTES_MAX;
 use crate::engine::transport::StreamContext;
 
-/// What a connection was spoken by.
-pub(super) const fn scheme(facts: Option<&TlsFacts>) -> &'static str {
-    match facts {
-        Some(_) => "https",
-        None => "http",
-    }
-}
-
 /// A request; `facts` where it came under TLS or QUIC.
 pub(super) fn request(
     id: EventId,
@@ -32,7 +24,6 @@ pub(super) fn request(
         None => EventKind::Request,
     };
     Event {
-        scheme: scheme(facts),
         method: Some(text(head.method)),
         target: Some(wire_text(head.target)),
         version: Some(head.version.name()),
@@ -113,7 +104,7 @@ fn bare(
         dst: context.dst.ip(),
         dst_port: context.dst.port(),
         vlan: context.scope.vlan(),
-        scheme: scheme(facts),
+        scheme: context.scheme.name(),
         method: None,
         host,
         target: None,

@@ -1,6 +1,6 @@
 //! One connection: two assemblers, who is who, and which segments can be meant for it.
 
-use crate::engine::event::Flags;
+use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::assembler::{Assembler, Phase};
 use crate::engine::transport::flow_key::{FlowKey, Side};
@@ -32,11 +32,11 @@ pub(super) struct Flow<S> {
 /// What one side sends.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    pub(super) bytes: Assembler<Timestamp>,
+    pub(super) bytes: Assembler,
     /// Whether it has shown a right checksum.
     pub(super) checksums_right: bool,
-    /// Whether the snap length cut the last segment, so that a hole follows.
-    pub(super) cut: bool,
+    /// What is known against the bytes that come next.
+    pub(super) flags: Flags,
 }
 
 impl<S> Flow<S> {
@@ -97,14 +97,18 @@ impl<S> Flow<S> {
         }
     }
 
-    pub(super) fn context(&self, sender: Side, time: Timestamp) -> StreamContext {
+    /// The context of what one side sends, as far as it is the same for all of it.
+    pub(super) fn context(&self, sender: Side) -> StreamContext {
         StreamContext {
-            time,
+            time: Timestamp::default(),
             scope: self.key.scope(),
+            offset: 0,
+            acked: None,
             src: self.key.address(sender),
             dst: self.key.address(sender.other()),
             direction: self.direction(sender),
             flags: self.flags,
+            scheme: Scheme::Http,
         }
     }
 

@@ -143,7 +143,10 @@ impl KeyHasher {
         let sum = terms.fold(self.first, |sum, (word, factor)| {
             sum.wrapping_add(factor.wrapping_mul(u64::from(word)))
         });
-        (sum >> 32) as u32
+        // What is left is a line in the plane: ports in a row would meet in few buckets, with
+        // bad luck in the numbers.
+        let mixed = (sum ^ (sum >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as u32
     }
 }
 

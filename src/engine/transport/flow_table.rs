@@ -253,7 +253,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         if let Some(id) = found {
             let second = seconds(self.now);
             self.work(id, |reading| {
-                reading.flow.links.last_seen = second;
+                reading.note_active(second);
                 reading.on_segment(segment, side);
             });
             self.keep_bounds();
@@ -367,15 +367,9 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             return;
         };
         let before = Waiting::of(flow);
-        let mut reading = Reading {
-            flow,
-            now: self.now,
-            counters: self.counters,
-            handler: self.handler,
-            told: false,
-        };
+        let mut reading = Reading::new(flow, self.now, self.counters, self.handler);
         act(&mut reading);
-        let told = reading.told;
+        let told = reading.has_told();
         if flow.is_finished() || flow.closed {
             self.close(id);
         }

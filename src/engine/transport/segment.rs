@@ -32,8 +32,8 @@ pub struct Segment<'a> {
     pub window: u16,
     /// Its bytes.
     pub payload: &'a [u8],
-    /// Whether the snap length cut the payload.
-    pub cut: bool,
+    /// Bytes of the payload that the snap length cut off.
+    pub missing: u32,
     /// Header and payload, as the checksum covers them.
     pub(super) bytes: &'a [u8],
 }
@@ -60,7 +60,7 @@ impl<'a> Segment<'a> {
             rst: tcp.rst(),
             window: tcp.window_size(),
             payload: tcp.payload(),
-            cut: packet.cut,
+            missing: packet.missing,
             bytes: packet.payload,
         })
     }
@@ -88,7 +88,7 @@ impl<'a> Segment<'a> {
     /// What its checksum says. A segment that the snap length cut cannot be verified. Reads every
     /// byte: ask only where the answer matters.
     pub(super) fn verify_checksum(&self) -> Verdict {
-        if self.cut {
+        if self.missing > 0 {
             return Verdict::Unfinished;
         }
         checksum::verify(self.tuple.src.ip(), self.tuple.dst.ip(), self.bytes)

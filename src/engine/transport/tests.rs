@@ -171,7 +171,7 @@ fn blank(src: &str, dst: &str, seq: u32) -> Segment<'static> {
         rst: false,
         window: 1000,
         payload: b"",
-        cut: false,
+        missing: 0,
         bytes: b"",
     }
 }
@@ -540,7 +540,8 @@ proptest! {
             let (src, dst) = if client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
             play.feed(Segment {
                 ack: ack.map(SeqNum),
-                syn, fin, rst, cut,
+                syn, fin, rst,
+                missing: if cut { 100 } else { 0 },
                 payload: &payload[..length],
                 ..blank(src, dst, seq)
             });

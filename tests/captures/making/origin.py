@@ -249,6 +249,62 @@ def _(test):
          Visit("192.168.1.8", "unknown", ahead=v2(INSIDE, command=0)))
 
 
+@case("origin-head-too-long", "a head with more than can be read of it: behind its end a proxy may have named somebody else")
+def _(test):
+    many = [f"X-{number}: y" for number in range(600)]
+    test.files["canarytap.toml"] = proxies(at5="x-forwarded-for", at6="forwarded", at7="x-real-ip")
+    for number, (src, name, forged, added, origin) in enumerate((
+            (PROXY, "X-Forwarded-For", INSIDE, "203.0.113.9", "unknown"),
+            ("192.168.1.6", "Forwarded", "for=192.168.1.20", "for=203.0.113.9", "unknown"),
+            ("192.168.1.7", "X-Real-IP", INSIDE, "203.0.113.9", "unknown"),
+            (INSIDE, "X-Forwarded-For", None, "203.0.113.9", "unknown"),
+            (OUTSIDE, "X-Forwarded-For", INSIDE, "203.0.113.9", "outside"))):
+        flow = Flow(test.tape, (src, 40001 + number)).open()
+        fields = ([f"{name}: {forged}"] if forged else []) + many + [f"{name}: {added}"]
+        time = flow.ask(get(TARGET, fields=fields))
+        flow.answer()
+        flow.close()
+        Visit(src, origin, told=forged).expect(test, flow, time, flags=["truncated"])
+
+
+def frame(kind, flags, stream, payload=b""):
+    """A frame of HTTP/2 (RFC 9113 §4.1)."""
+    return struct.pack("!I", len(payload))[1:] + struct.pack("!BBI", kind, flags, stream) + payload
+
+
+def h2_get(stream, target, **fields):
+    """A GET in one HEADERS frame, its fields literal (RFC 7541 §6.2.2)."""
+    text = lambda value: bytes([len(value)]) + value.encode()
+    block = b"\x82\x86\x04" + text(target) + b"\x01" + text("www.example.org")
+    for name, value in fields.items():
+        block += b"\0" + text(name.replace("_", "-")) + text(value)
+    return frame(1, 0x05, stream, block)
+
+
+@case("origin-proxy-upgrade", "behind an Upgrade that a proxy passes on, its header is the visitor's own word")
+def _(test):
+    test.files["canarytap.toml"] = proxies(at5="x-forwarded-for")
+    ok, settings = lambda stream: frame(1, 0x05, stream, b"\x88"), frame(4, 0, 0)
+    for number, (src, client, origin) in enumerate(((PROXY, OUTSIDE, "outside"),
+                                                    (INSIDE, INSIDE, "inside"))):
+        named = {"forwarded_for": client} if src == PROXY else {}
+        fields = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: "]
+        fields += [f"X-Forwarded-For: {client}"] if named else []
+        flow = Flow(test.tape, (src, 40001 + number)).open()
+        time = flow.ask(get("/", fields=fields))
+        flow.answer(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+                    + settings)
+        test.expect(flow, time, origin=origin, client=client, **named)
+        flow.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
+        flow.answer(ok(1))
+        forged = {"x_forwarded_for": INSIDE} if named else {}
+        time = flow.ask(h2_get(3, TARGET, **forged))
+        flow.answer(ok(3))
+        flow.close()
+        visit = Visit(src, "unknown" if named else "inside", told=INSIDE if named else None)
+        visit.expect(test, flow, time, version="HTTP/2")
+
+
 @case("origin-proxy-names-gateway", "a trusted proxy that names the gateway or a container says little too")
 def _(test):
     config = proxies(at5="x-forwarded-for") + '\n[home]\ngateways = ["192.168.1.1"]\n'

@@ -184,7 +184,8 @@ def _(test):
 def _(test):
     recording = Recording("13-many")
     one = flow(test)
-    expect(test, one, recording, play(one, recording))
+    # The server's choice of protocol is not opened; what the client speaks shows it.
+    expect(test, one, recording, play(one, recording), alpn="http/1.1")
     lines = recording.keys.splitlines(keepends=True)
     test.files["keys.log"] = "".join(line for line in lines if "TRAFFIC_SECRET_0" in line)
 
@@ -249,7 +250,7 @@ def _(test):
 def _(test):
     recording = Recording("13-many")
     one = flow(test)
-    place = next(number for number, (side, data) in enumerate(recording.pieces) if len(data) > 9000)
+    place = [number for number, (side, data) in enumerate(recording.pieces) if len(data) > 9000][1]
     times = play(one, recording, lost=[(place, 3), (place, 4)])
     expect(test, one, recording, times, alpn="http/1.1")
     test.files["keys.log"] = recording.keys
@@ -262,7 +263,8 @@ def _(test):
     place = next(place for _, target, place, _ in recording.requests() if target == "/2")
     times = play(one, recording, lost=[(place, 0)])
     expect(test, one, recording, times, alpn="http/1.1", only=["/1"])
-    expect(test, one, recording, times, alpn="http/1.1", only=["/3", "/4"], flags=["gap"], status=False)
+    expect(test, one, recording, times, alpn="http/1.1", only=["/3"], flags=["gap"], status=False)
+    expect(test, one, recording, times, alpn="http/1.1", only=["/4"], status=False)
     test.files["keys.log"] = recording.keys
 
 

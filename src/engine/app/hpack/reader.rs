@@ -20,6 +20,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes that were not taken off.
+    #[allow(dead_code, reason = "QPACK needs it")]
     pub(in crate::engine::app) fn rest(&self) -> &'a [u8] {
         self.rest
     }

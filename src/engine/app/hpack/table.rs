@@ -76,6 +76,7 @@ impl Table {
     }
 
     /// Fields that were inserted since the table was made, whatever became of them.
+    #[allow(dead_code, reason = "QPACK needs it")]
     pub(in crate::engine::app) fn inserted(&self) -> u64 {
         self.inserted
     }

@@ -9,6 +9,7 @@ use crate::engine::app::Observer;
 use crate::engine::app::http1::exchange::Exchange;
 use crate::engine::app::http1::requests::{Leave, Reading, Requests};
 use crate::engine::app::http1::responses::{Responses, Step};
+use crate::engine::event::EventId;
 use crate::engine::transport::{Chunk, Direction, Interest, StreamContext};
 
 mod body;
@@ -23,6 +24,7 @@ mod responses;
 mod skim;
 mod walk;
 
+pub(super) use exchange::Owed;
 pub(super) use hunt::{Found, Hunt, Sought};
 pub(super) use line::{StatusLine, is_certain_request_line, is_token, may_become_request_line};
 
@@ -35,14 +37,28 @@ pub(super) struct Http1 {
 }
 
 /// Whether a connection goes on as HTTP/1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome<'a> {
     /// It does.
     GoesOn,
     /// It never was HTTP.
     NotHttp,
     /// It was, and goes on as something that is not read.
     Left,
+    /// The server answered 101: it goes on as what the request asked for.
+    Switched {
+        /// That request, when somebody wants to hear of its response.
+        request: Option<EventId>,
+        /// What the server sent after that.
+        rest: &'a [u8],
+    },
+    /// The client goes on in HTTP/2, behind a request.
+    Http2Preface {
+        /// Its bytes from earlier chunks.
+        held: Vec<u8>,
+        /// Those of this one.
+        rest: &'a [u8],
+    },
 }
 
 impl Http1 {
@@ -77,19 +93,47 @@ impl Http1 {
         }
     }
 
+    /// Says whether requests may have been lost, and where the server's bytes began.
+    pub(super) fn took_up(
+        &mut self,
+        owed: Option<Owed>,
+        heard: Option<u64>,
+        observer: &mut impl Observer,
+    ) {
+        self.exchange.owe(owed, observer);
+        if let Some(heard) = heard {
+            self.exchange.hear(heard);
+        }
+    }
+
     /// The server's first bytes are not to be had: its next status line counts.
     pub(super) fn lose_responses(&mut self, observer: &mut impl Observer) {
         self.responses = Responses::lost(Hunt::LineStart);
         self.exchange.doubt(observer);
     }
 
+    /// Which way the client's bytes go, by the transport's guess.
+    pub(super) fn client(&self) -> Direction {
+        self.requests.from
+    }
+
+    /// Who connected to the proxy in front, by the PROXY protocol.
+    pub(super) fn proxied_for(&self) -> Option<IpAddr> {
+        self.exchange.proxied_for()
+    }
+
+    /// The first request that waits is answered elsewhere.
+    pub(super) fn take_first(&mut self) -> Option<EventId> {
+        self.exchange.pop().and_then(|one| one.event)
+    }
+
     /// Reads the next piece of one direction.
-    pub(super) fn on_chunk(
+    pub(super) fn on_chunk<'a>(
         &mut self,
         context: &StreamContext,
-        chunk: Chunk<'_>,
+        chunk: Chunk<'a>,
         observer: &mut impl Observer,
-    ) -> Outcome {
+    ) -> Outcome<'a> {
         let from_client = context.direction == self.requests.from;
         let mut reading = Reading {
             context,
@@ -117,6 +161,15 @@ impl Http1 {
         self.requests.interest().max(waiting)
     }
 
+    /// The part of a head that is held.
+    pub(super) fn held(&self, direction: Direction) -> &[u8] {
+        if direction == self.requests.from {
+            self.requests.held()
+        } else {
+            self.responses.held()
+        }
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         self.requests.heap_bytes() + self.responses.heap_bytes() + self.exchange.heap_bytes()
@@ -127,12 +180,12 @@ impl Http1 {
         self.exchange.close(observer);
     }
 
-    fn on_requests(
+    fn on_requests<'a>(
         &mut self,
         context: &StreamContext,
-        bytes: &[u8],
+        bytes: &'a [u8],
         observer: &mut impl Observer,
-    ) -> Outcome {
+    ) -> Outcome<'a> {
         let mut reading = Reading {
             context,
             exchange: &mut self.exchange,
@@ -145,16 +198,17 @@ impl Http1 {
         match leave {
             None => Outcome::GoesOn,
             Some(Leave::NotHttp) => Outcome::NotHttp,
-            Some(Leave::Http2Preface { .. }) => Outcome::Left,
+            Some(Leave::Http2Preface { held, rest }) => Outcome::Http2Preface { held, rest },
         }
     }
 
-    fn on_responses(
+    fn on_responses<'a>(
         &mut self,
         context: &StreamContext,
-        bytes: &[u8],
+        bytes: &'a [u8],
         observer: &mut impl Observer,
-    ) -> Outcome {
+    ) -> Outcome<'a> {
+        self.exchange.hear(context.offset);
         let mut reading = Reading {
             context,
             exchange: &mut self.exchange,
@@ -163,6 +217,10 @@ impl Http1 {
         match self.responses.on_data(bytes, &mut reading) {
             None | Some(Step::Rest(_)) => Outcome::GoesOn,
             Some(Step::Over) => Outcome::Left,
+            Some(Step::Switched(rest)) => Outcome::Switched {
+                request: self.take_first(),
+                rest,
+            },
         }
     }
 }

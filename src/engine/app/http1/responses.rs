@@ -45,6 +45,8 @@ pub(super) enum Step<'a> {
     Rest(&'a [u8]),
     /// HTTP/1 ends: what goes on is no HTTP, or nothing that is known.
     Over,
+    /// HTTP/1 ends with 101, before these bytes.
+    Switched(&'a [u8]),
 }
 
 impl Responses {
@@ -52,6 +54,14 @@ impl Responses {
     pub(super) fn lost(hunt: Hunt) -> Self {
         Self {
             place: Place::Lost(hunt),
+        }
+    }
+
+    /// The beginning of a line that may be a status line.
+    pub(super) fn held(&self) -> &[u8] {
+        match &self.place {
+            Place::Lost(hunt) => hunt.held(),
+            _ => &[],
         }
     }
 
@@ -100,7 +110,8 @@ impl Responses {
         if matches!(self.place, Place::Line(_) | Place::Head(_)) {
             reading.observer.counters().http1_heads_lost += 1;
         }
-        self.lose(Hunt::LineStart, reading);
+        let end = reading.context.offset.checked_add(gap);
+        self.lose(Hunt::LineStart, end, reading);
     }
 
     /// The request of the response that was read last is seen only now: HEAD has no body.
@@ -127,8 +138,8 @@ impl Responses {
                 }
             }
             StatusLine::Status(status) => {
-                let time = reading.context.time;
-                let answer = reading.exchange.answer(time, status, reading.observer);
+                let (context, observer) = (reading.context, &mut *reading.observer);
+                let answer = reading.exchange.answer(context, status, observer);
                 self.place = Place::Head(Skim::within_first_line(answer));
             }
             StatusLine::No => self.refuse(reading),
@@ -143,7 +154,7 @@ impl Responses {
             self.place = Place::Body(Body::UntilClose);
         } else {
             reading.observer.counters().http1_malformed += 1;
-            self.lose(Hunt::WithinLine, reading);
+            self.lose(Hunt::WithinLine, None, reading);
         }
     }
 
@@ -172,7 +183,7 @@ impl Responses {
         match answer {
             Answer::Interim | Answer::Bodiless => Step::Rest(rest),
             Answer::Tunnel => Step::Over,
-            Answer::Switching => switch(reading),
+            Answer::Switching => Step::Switched(rest),
             Answer::Plain | Answer::Unmatched => {
                 match framing.after_response() {
                     Follows::Nothing => {}
@@ -182,7 +193,7 @@ impl Responses {
                     Follows::Body(body) => self.place = Place::Doubtful(body),
                     Follows::Unsure => {
                         reading.observer.counters().http1_malformed += 1;
-                        self.lose(Hunt::WithinLine, reading);
+                        self.lose(Hunt::WithinLine, None, reading);
                     }
                 }
                 Step::Rest(rest)
@@ -204,7 +215,7 @@ impl Responses {
             Skipped::Rest(rest) => Step::Rest(rest),
             Skipped::Malformed(rest) => {
                 reading.observer.counters().http1_malformed += 1;
-                self.lose(Hunt::WithinLine, reading);
+                self.lose(Hunt::WithinLine, None, reading);
                 Step::Rest(rest)
             }
         }
@@ -240,19 +251,10 @@ impl Responses {
         }
     }
 
-    fn lose(&mut self, hunt: Hunt, reading: &mut Reading<'_, impl Observer>) {
+    fn lose(&mut self, hunt: Hunt, end: Option<u64>, reading: &mut Reading<'_, impl Observer>) {
         self.place = Place::Lost(hunt);
-        reading.exchange.lose(reading.observer);
+        reading.exchange.lose(end, reading.observer);
     }
-}
-
-/// 101: the connection goes on as something that is not read.
-fn switch<'a>(reading: &mut Reading<'_, impl Observer>) -> Step<'a> {
-    reading.observer.counters().responses += 1;
-    if let Some(event) = reading.exchange.pop().and_then(|one| one.event) {
-        reading.observer.on_status(reading.context.time, event, 101);
-    }
-    Step::Over
 }
 
 impl Held {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::engine::app::tls::cipher::Sender;
+use crate::engine::app::tls::connection::early::Early;
 use crate::engine::app::tls::facts::TlsFacts;
 use crate::engine::app::tls::held::{Item, What};
 use crate::engine::app::tls::keylog::{KeyLabel, Secret};
@@ -16,10 +17,11 @@ use crate::engine::app::tls::side::Side;
 use crate::engine::app::tls::suite::Suite;
 use crate::engine::app::tls::under::{Told, Under};
 use crate::engine::app::{Observer, Session};
-use crate::engine::event::Flags;
+use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
 
+mod early;
 mod opening;
 mod telling;
 
@@ -37,6 +39,7 @@ pub(in crate::engine::app) struct Tls {
     server_side: Side,
     /// What the records held, as a connection of its own.
     inner: Box<Session>,
+    early: Early,
     told: Told,
     /// Whether any record was opened.
     opened: bool,
@@ -122,6 +125,7 @@ impl Tls {
             client_side: Side::default(),
             server_side: Side::default(),
             inner: Box::default(),
+            early: Early::default(),
             told: Told::Nothing,
             opened: false,
             unlocked: false,
@@ -188,6 +192,7 @@ impl Tls {
             + self.client_side.heap_bytes()
             + self.server_side.heap_bytes()
             + self.inner.heap_bytes()
+            + self.early.heap_bytes()
     }
 
     /// Whether records are held that a key may still open.
@@ -205,6 +210,7 @@ impl Tls {
         if !self.opened && !self.client_side.held.is_empty() {
             observer.counters().tls_no_key += 1;
         }
+        self.judge_early_data(true, observer); // nobody refused it
         if let Some(hello) = &self.hello {
             let mut under = Under {
                 outer: observer,
@@ -486,13 +492,29 @@ impl Tls {
         observer: &mut dyn Observer,
     ) {
         let Some(hello) = &self.hello else { return };
+        let side = match self.sender(context.direction) {
+            Sender::Client => &mut self.client_side,
+            Sender::Server => &mut self.server_side,
+        };
+        let length = match chunk {
+            Chunk::Data(bytes) => bytes.len() as u64,
+            Chunk::Gap(gap) => gap,
+            Chunk::Fin | Chunk::Reset => 0,
+        };
+        let inside = StreamContext {
+            offset: side.told,
+            acked: None, // acknowledgements count what is outside
+            scheme: Scheme::Https,
+            ..*context
+        };
+        side.told = side.told.saturating_add(length);
         let before = observer.counters().requests;
         let mut under = Under {
             outer: observer,
             facts: &hello.facts,
             told: &mut self.told,
         };
-        self.inner.on_chunk(context, chunk, &mut under);
+        self.inner.on_chunk(&inside, chunk, &mut under);
         if self.told == Told::Nothing && observer.counters().requests > before {
             self.told = Told::Enough; // of a host that is not watched
         }

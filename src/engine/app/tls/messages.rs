@@ -7,6 +7,7 @@ use crate::engine::limits::TLS_MESSAGE_BYTES_MAX;
 pub(super) mod message {
     pub(in super::super) const CLIENT_HELLO: u8 = 1;
     pub(in super::super) const SERVER_HELLO: u8 = 2;
+    pub(in super::super) const END_OF_EARLY_DATA: u8 = 5;
     pub(in super::super) const ENCRYPTED_EXTENSIONS: u8 = 8;
     pub(in super::super) const KEY_UPDATE: u8 = 24;
 }
@@ -105,6 +106,7 @@ const fn is_looked_at(kind: u8) -> bool {
         kind,
         message::CLIENT_HELLO
             | message::SERVER_HELLO
+            | message::END_OF_EARLY_DATA
             | message::ENCRYPTED_EXTENSIONS
             | message::KEY_UPDATE
     )

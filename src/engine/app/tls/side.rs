@@ -23,6 +23,8 @@ pub(super) struct Side {
     pub(super) failures: u32,
     /// Whether records may be missing right here.
     pub(super) gap: bool,
+    /// Bytes of plain text that were handed on, or known to be missing.
+    pub(super) told: u64,
 }
 
 /// How a direction's records are protected now.

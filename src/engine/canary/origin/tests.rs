@@ -50,7 +50,33 @@ fn fields<'a>(lines: &[(&'a str, &'a str)]) -> Vec<HeaderField<'a>> {
 }
 
 fn judge(home: &Home, src: &str, lines: &[(&str, &str)]) -> Judgement {
-    home.judge(address(src), None, &fields(lines))
+    claiming(home, src, lines, true)
+}
+
+/// The same for a head whose end was not read.
+fn judge_unread(home: &Home, src: &str, lines: &[(&str, &str)]) -> Judgement {
+    claiming(home, src, lines, false)
+}
+
+fn claiming(home: &Home, src: &str, lines: &[(&str, &str)], complete: bool) -> Judgement {
+    let claims = Claims {
+        proxied_for: None,
+        fields: &fields(lines),
+        complete,
+        tunnelled: false,
+    };
+    home.judge(address(src), &claims)
+}
+
+/// Behind a PROXY header.
+fn judge_proxied(home: &Home, src: &str, visitor: &str) -> Judgement {
+    let claims = Claims {
+        proxied_for: Some(address(visitor)),
+        fields: &[],
+        complete: true,
+        tunnelled: false,
+    };
+    home.judge(address(src), &claims)
 }
 
 /// Origin and client.
@@ -134,7 +160,7 @@ fn a_private_address_that_bears_forwarding_headers_is_unknown_unless_trusted() {
         assert_eq!(judgement.doubt, Some(Doubt::UntrustedProxy));
         assert_eq!(judgement.client, address(LAPTOP));
     }
-    let proxied = home().judge(address(LAPTOP), Some(address(VISITOR)), &[]);
+    let proxied = judge_proxied(&home(), LAPTOP, VISITOR);
     assert_eq!(proxied.origin, Origin::Unknown);
     assert_eq!(proxied.forwarded_for.as_deref(), Some(VISITOR));
 }
@@ -152,7 +178,7 @@ fn a_forged_header_from_outside_changes_nothing_and_is_kept() {
         assert_eq!(judgement.client, address(VISITOR));
         assert_eq!(judgement.forwarded_for.as_deref(), Some(line.1));
     }
-    let proxied = home().judge(address(VISITOR), Some(address(LAPTOP)), &[]);
+    let proxied = judge_proxied(&home(), VISITOR, LAPTOP);
     assert_eq!(proxied.origin, Origin::Outside);
 }
 
@@ -173,7 +199,7 @@ fn a_trusted_proxy_names_the_visitor_in_each_kind_of_header() {
         assert_eq!(judged, (Origin::Outside, VISITOR.into()), "{line:?}");
     }
     let home = behind(ProxyHeader::ProxyProtocol);
-    let proxied = home.judge(address(PROXY), Some(address(VISITOR)), &[]);
+    let proxied = judge_proxied(&home, PROXY, VISITOR);
     assert_eq!(proxied.origin, Origin::Outside);
     assert_eq!(proxied.client, address(VISITOR));
 }
@@ -264,6 +290,67 @@ fn a_trusted_proxy_that_names_nobody_is_unknown() {
         assert_eq!(judgement.doubt, Some(Doubt::SilentProxy), "{lines:?}");
         assert_eq!(judgement.client, address(PROXY), "{lines:?}");
     }
+}
+
+#[test]
+fn in_a_head_that_was_not_read_to_its_end_no_field_is_believed() {
+    for (header, line) in [
+        (ProxyHeader::XForwardedFor, ("X-Forwarded-For", LAPTOP)),
+        (ProxyHeader::Forwarded, ("Forwarded", "for=192.168.1.50")),
+        (
+            ProxyHeader::Single("x-real-ip".into()),
+            ("X-Real-IP", LAPTOP),
+        ),
+    ] {
+        let judgement = judge_unread(&behind(header), PROXY, &[line]);
+        assert_eq!(judgement.origin, Origin::Unknown, "{line:?}");
+        assert_eq!(judgement.doubt, Some(Doubt::Unread), "{line:?}");
+        assert_eq!(judgement.client, address(PROXY), "{line:?}");
+        assert_eq!(judgement.forwarded_for.as_deref(), Some(line.1));
+    }
+}
+
+#[test]
+fn a_private_address_whose_head_was_not_read_to_its_end_is_unknown() {
+    let judgement = judge_unread(&home(), LAPTOP, &[]);
+    assert_eq!(judgement.origin, Origin::Unknown);
+    assert_eq!(judgement.doubt, Some(Doubt::Unread));
+    let doubt = judge_unread(&home(), GATEWAY, &[]).doubt;
+    assert_eq!(doubt, Some(Doubt::Gateway));
+    let origin = judge_unread(&home(), VISITOR, &[]).origin;
+    assert_eq!(origin, Origin::Outside);
+}
+
+#[test]
+fn what_a_proxy_passes_on_behind_an_upgrade_is_the_visitors_own_word() {
+    let home = behind(ProxyHeader::XForwardedFor);
+    let claims = Claims {
+        proxied_for: None,
+        fields: &fields(&[("X-Forwarded-For", LAPTOP)]),
+        complete: true,
+        tunnelled: true,
+    };
+    let judgement = home.judge(address(PROXY), &claims);
+    assert_eq!(judgement.origin, Origin::Unknown);
+    assert_eq!(judgement.doubt, Some(Doubt::SilentProxy));
+    let direct = Claims {
+        fields: &[],
+        ..claims
+    };
+    assert_eq!(home.judge(address(LAPTOP), &direct).origin, Origin::Inside);
+}
+
+#[test]
+fn a_proxy_header_stands_ahead_of_the_head_and_is_believed_however_that_ends() {
+    let claims = Claims {
+        proxied_for: Some(address(LAPTOP)),
+        fields: &[],
+        complete: false,
+        tunnelled: false,
+    };
+    let home = behind(ProxyHeader::ProxyProtocol);
+    let judgement = home.judge(address(PROXY), &claims);
+    assert_eq!(judgement.origin, Origin::Inside);
 }
 
 #[test]

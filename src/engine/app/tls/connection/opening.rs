@@ -12,7 +12,7 @@ use crate::engine::app::tls::client_hello::{ClientHello, TLS13};
 use crate::engine::app::tls::keylog::{KeyLabel, Secret};
 use crate::engine::app::tls::messages::{Messages, Next, message};
 use crate::engine::app::tls::record::{Header, kind};
-use crate::engine::app::tls::server_hello::{ServerHello, protocol_in_encrypted_extensions};
+use crate::engine::app::tls::server_hello::{EncryptedExtensions, ServerHello};
 use crate::engine::app::tls::side::{Phase, Protection};
 use crate::engine::app::tls::suite::Suite;
 use crate::engine::limits::{TLS_FAILURES_MAX, TLS_RECORDS_MISSED_MAX};
@@ -232,6 +232,9 @@ impl Tls {
         for phase in Phase::after(phase) {
             let found = self.try_phase(phase, sender, header, (body, &mut scratch), observer);
             if let Some((opener, opened)) = found {
+                if sender == Sender::Client && phase > Phase::Early {
+                    self.judge_early_data(false, observer);
+                }
                 let side = self.side(sender);
                 side.protection = Protection::Tls13(phase, Box::new(opener));
                 (side.failures, side.gap) = (0, false);
@@ -337,7 +340,13 @@ impl Tls {
                 if sender == Sender::Client {
                     self.note_protocol(content);
                 }
-                self.tell_inner(context, Chunk::Data(content), observer);
+                let side = &self.client_side.protection;
+                match (sender, side) {
+                    (Sender::Client, Protection::Tls13(Phase::Early, _)) => {
+                        self.on_early_data(context, content, observer);
+                    }
+                    _ => self.tell_inner(context, Chunk::Data(content), observer),
+                }
             }
             kind::CHANGE_CIPHER_SPEC => self.side(sender).protection = Protection::Changed,
             _ => {}
@@ -405,7 +414,14 @@ impl Tls {
                 self.on_server_hello(&hello)
             }
             (Sender::Server, message::ENCRYPTED_EXTENSIONS) if self.speaks_tls13() => {
-                self.choose_protocol(protocol_in_encrypted_extensions(body));
+                let extensions = EncryptedExtensions::parse(body);
+                self.choose_protocol(extensions.protocol);
+                self.judge_early_data(extensions.takes_early_data, observer);
+                Ok(())
+            }
+            // Only a client whose early data was taken sends it.
+            (Sender::Client, message::END_OF_EARLY_DATA) => {
+                self.judge_early_data(true, observer);
                 Ok(())
             }
             (_, message::KEY_UPDATE) => {

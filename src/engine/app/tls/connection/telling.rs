@@ -15,6 +15,7 @@ use crate::engine::app::tls::ja4::Carrier;
 use crate::engine::app::tls::secrets::Waiter;
 use crate::engine::app::tls::suite::Suite;
 use crate::engine::app::tls::under::Told;
+use crate::engine::event::Scheme;
 use crate::engine::limits::{HELLO_VISIT_WAIT, SECRET_WAIT};
 use crate::engine::transport::{FlowKey, StreamContext};
 
@@ -45,7 +46,10 @@ impl Tls {
         self.hello = Some(Box::new(Hello {
             random: *hello.random,
             facts: TlsFacts::of(hello, Carrier::Tcp, self.proxied_for),
-            context: *context,
+            context: StreamContext {
+                scheme: Scheme::Https,
+                ..*context
+            },
             protocol_known: false,
             is_speaking: false,
             offers_tls13: hello.offers_tls13(),

@@ -1,0 +1,215 @@
+//! A connection whose start was not seen: a first line of HTTP/1, or frames of HTTP/2, are sought
+//! in both directions.
+
+use crate::engine::app::Observer;
+use crate::engine::app::http1::{Found, Http1, Hunt, Owed, Sought};
+use crate::engine::app::http2::{self, Http2, PREFACE, pass_preface};
+use crate::engine::transport::{Direction, StreamContext};
+
+/// One search for each direction.
+#[derive(Debug, Default)]
+pub(super) struct Adrift {
+    to_server: Search,
+    to_client: Search,
+}
+
+#[derive(Debug, Default)]
+struct Search {
+    hunt: Hunt,
+    start: Start,
+    /// Whether bytes are missing that the transport knows of.
+    gap: bool,
+    /// Whether requests may be among them.
+    owed: Option<Owed>,
+    /// Where the bytes began.
+    since: Option<u64>,
+}
+
+/// Where a connection turns out to be.
+#[derive(Debug)]
+pub(super) enum Bearing<'a> {
+    /// That is not known yet.
+    None,
+    /// In TLS.
+    Tls,
+    /// In HTTP/1, at a first line: it begins with bytes that were held and goes on with the rest.
+    Http1 {
+        http1: Http1,
+        held: Vec<u8>,
+        rest: &'a [u8],
+    },
+    /// In HTTP/2, before these bytes.
+    Http2 { http2: Box<Http2>, rest: &'a [u8] },
+}
+
+/// How the first bytes of a direction look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Start {
+    /// None came.
+    #[default]
+    Unseen,
+    /// So far like the preface of HTTP/2, which is so many bytes of it.
+    Preface(u8),
+    /// So far like a TLS record: its type.
+    TlsType,
+    /// Its type and the first half of its version.
+    TlsVersion,
+    /// Like a TLS record (RFC 8446 §5.1).
+    Tls,
+    /// Otherwise.
+    Other,
+}
+
+impl Adrift {
+    /// Takes the next bytes of one direction.
+    pub(super) fn feed<'a>(
+        &mut self,
+        context: &StreamContext,
+        bytes: &'a [u8],
+        observer: &mut impl Observer,
+    ) -> Bearing<'a> {
+        let direction = context.direction;
+        let side = self.side(direction);
+        side.since.get_or_insert(context.offset);
+        let mut rest = bytes;
+        side.start = side.start.after(&mut rest);
+        if side.start == Start::Tls {
+            return Bearing::Tls;
+        }
+        if side.start == Start::Preface(PREFACE_LENGTH) {
+            let http2 = self.after_preface(direction);
+            return Bearing::Http2 { http2, rest };
+        }
+        if let Some(from_client) = http2::recognise(bytes, observer) {
+            let http2 = self.in_http2(direction, from_client, observer);
+            return Bearing::Http2 { http2, rest: bytes };
+        }
+        match self.side(direction).hunt(context, bytes) {
+            Found::Nothing => Bearing::None,
+            Found::Line {
+                held,
+                rest,
+                is_request,
+            } => Bearing::Http1 {
+                http1: self.in_http1(direction, is_request, observer),
+                held,
+                rest,
+            },
+        }
+    }
+
+    /// Bytes of one direction are missing.
+    pub(super) fn miss(&mut self, context: &StreamContext, length: u64) {
+        self.side(context.direction).miss(context, length);
+    }
+
+    /// The beginning of a line that may be one of HTTP/1.
+    pub(super) fn held(&self, direction: Direction) -> &[u8] {
+        match direction {
+            Direction::ToServer => self.to_server.hunt.held(),
+            Direction::ToClient => self.to_client.hunt.held(),
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.to_server.hunt.heap_bytes() + self.to_client.hunt.heap_bytes()
+    }
+
+    /// A first line of `direction` is HTTP/1.
+    fn in_http1(
+        &mut self,
+        direction: Direction,
+        from_client: bool,
+        observer: &mut impl Observer,
+    ) -> Http1 {
+        let client = client_of(direction, from_client);
+        let requests = std::mem::take(self.side(client));
+        let responses = std::mem::take(self.side(client.reversed()));
+        let (gap, owed) = (requests.gap, requests.owed);
+        let mut http1 = Http1::lost(client, requests.hunt, responses.hunt, gap, observer);
+        http1.took_up(owed, responses.since, observer);
+        http1
+    }
+
+    fn side(&mut self, direction: Direction) -> &mut Search {
+        match direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    /// The client's preface was read: bytes of the server's that came before it are missed.
+    fn after_preface(&mut self, client: Direction) -> Box<Http2> {
+        let mut http2 = Http2::after_preface(client);
+        let server = self.side(client.reversed());
+        if server.start != Start::Unseen || server.gap {
+            http2.lose_responses();
+        }
+        Box::new(http2)
+    }
+
+    /// Bytes of `direction` are HTTP/2.
+    fn in_http2(
+        &mut self,
+        direction: Direction,
+        from_client: bool,
+        observer: &mut impl Observer,
+    ) -> Box<Http2> {
+        let client = client_of(direction, from_client);
+        let gap = self.side(client).gap;
+        Box::new(Http2::adrift(client, gap, observer))
+    }
+}
+
+impl Search {
+    /// Seeks a first line of HTTP/1.
+    fn hunt<'a>(&mut self, context: &StreamContext, bytes: &'a [u8]) -> Found<'a> {
+        let (found, passed) = self.hunt.pass(Sought::Either, bytes);
+        self.owed = Owed::for_rest(passed, context.acked).or(self.owed);
+        found
+    }
+
+    fn miss(&mut self, context: &StreamContext, length: u64) {
+        let part = !self.hunt.held().is_empty();
+        self.owed = Owed::for_gap(length, part, context.acked).or(self.owed);
+        self.hunt = Hunt::LineStart;
+        self.gap = true;
+        if matches!(self.start, Start::Preface(_)) {
+            self.start = Start::Other;
+        }
+    }
+}
+
+impl Start {
+    /// How it looks with more bytes. Those of a preface are taken off.
+    fn after(self, bytes: &mut &[u8]) -> Self {
+        let of_preface = match (self, bytes.first()) {
+            (Self::Preface(done), _) => Some(done),
+            (Self::Unseen, Some(b'P')) => Some(0),
+            _ => None,
+        };
+        if let Some(done) = of_preface {
+            return pass_preface(done, bytes).map_or(Self::Other, Self::Preface);
+        }
+        bytes
+            .iter()
+            .take(3)
+            .fold(self, |start, byte| match (start, byte) {
+                (Self::Unseen, 0x14..=0x17) => Self::TlsType,
+                (Self::TlsType, 0x03) => Self::TlsVersion,
+                (Self::TlsVersion, 0..=4) | (Self::Tls, _) => Self::Tls,
+                _ => Self::Other,
+            })
+    }
+}
+
+fn client_of(direction: Direction, from_client: bool) -> Direction {
+    match from_client {
+        true => direction,
+        false => direction.reversed(),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "24 bytes")]
+const PREFACE_LENGTH: u8 = PREFACE.len() as u8;
