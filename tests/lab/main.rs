@@ -21,6 +21,7 @@ mod faults;
 mod floods;
 mod idle;
 mod installed;
+mod keys;
 mod kills;
 mod lights;
 mod mint;
