@@ -64,7 +64,7 @@ impl Tls {
             observer.counters().tls_no_key += 1;
             return Err(Stop::Unwanted);
         }
-        let key = FlowKey::between(context.src, context.dst, context.scope);
+        let key = FlowKey::between(context.src, context.dst);
         self.waiter = Some(Waiter::Flow(key));
         self.register(observer);
         let wait = match self.is_canary_host(observer) {
