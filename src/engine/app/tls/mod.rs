@@ -2,14 +2,14 @@
 //!
 //! What QUIC needs of it too (hellos, JA4, key logs) knows nothing of TCP.
 
-mod cipher;
+pub(in crate::engine::app) mod cipher;
 pub mod client_hello;
 pub mod closed;
 mod connection;
-mod derive;
+pub(in crate::engine::app) mod derive;
 pub mod extensions;
 pub mod facts;
-mod hash;
+pub(in crate::engine::app) mod hash;
 mod held;
 pub mod ja4;
 pub mod keylog;
@@ -19,7 +19,7 @@ mod record;
 pub mod secrets;
 pub mod server_hello;
 mod side;
-mod suite;
+pub(in crate::engine::app) mod suite;
 pub mod under;
 
 pub(in crate::engine::app) use connection::{Outcome, Tls};
