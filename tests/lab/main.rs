@@ -19,6 +19,7 @@ mod behind_nginx;
 mod disk;
 mod faults;
 mod floods;
+mod http2;
 mod idle;
 mod installed;
 mod kills;
