@@ -40,6 +40,9 @@ pub struct Status {
     pub counters: BTreeMap<String, u64>,
     /// The store.
     pub store: StoreStatus,
+    /// Secrets of TLS connections.
+    #[serde(default)]
+    pub keys: KeysStatus,
     /// The lights.
     pub lights: LightsStatus,
     /// Alerts that wait to be acknowledged.
@@ -114,6 +117,26 @@ pub struct StoreStatus {
     /// Why it fails, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+}
+
+/// The state of what follows key logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysStatus {
+    /// The logs that are followed.
+    pub logs: Vec<KeyLogStatus>,
+    /// Secrets that came from them and from `canarytap keys`.
+    pub secrets: u64,
+    /// Lines that are none of a key log.
+    pub refused: u64,
+}
+
+/// One key log's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLogStatus {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// `followed`, `missing`, `exposed`, or why it cannot be read.
+    pub state: String,
 }
 
 /// The lights' state.

@@ -22,6 +22,7 @@ mod floods;
 mod http2;
 mod idle;
 mod installed;
+mod keys;
 mod kills;
 mod lights;
 mod mint;
