@@ -68,11 +68,11 @@ impl<O: Observer> HeaderBlock<'_, '_, O> {
     fn tell(&mut self, stream: u32, gathered: &Gathered, decoded: Decoded) {
         let reading = &mut *self.reading;
         reading.observer.counters().requests += 1;
-        let is_watched = reading
-            .observer
-            .is_watched(gathered.authority().unwrap_or_default());
+        let authority = gathered.authority();
+        let is_watched = reading.observer.is_watched(authority.unwrap_or_default());
+        let is_unknown = authority.is_none() && decoded.unknown > 0;
         let mut event = None;
-        if is_watched {
+        if is_watched || is_unknown {
             let flags = flags(reading.context.flags, *self.resynced, decoded);
             let context = StreamContext {
                 direction: Direction::ToServer,
@@ -87,8 +87,11 @@ impl<O: Observer> HeaderBlock<'_, '_, O> {
                 };
                 reading.observer.on_request(&context, &head)
             });
-            *reading.has_told = true;
-        } else {
+        }
+        *reading.has_told |= is_watched || event.is_some();
+        if is_unknown && event.is_none() {
+            reading.observer.counters().http2_heads_lost += 1;
+        } else if !is_watched && !is_unknown {
             reading.observer.counters().requests_not_watched += 1;
         }
         *self.resynced = false;
