@@ -1,8 +1,9 @@
 //! What the daemon says of itself in a small file, for `status` and for people.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use crate::daemon::clock;
 const FILE: &str = "status.json";
 /// Under this name it is written before it takes the other's place.
 const FILE_NEW: &str = "status.json.new";
+/// The group reads it.
+const MODE: u32 = 0o660;
 /// It is written at least so often: an older one means that nobody writes it.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -164,6 +167,7 @@ impl Status {
         let text = serde_json::to_vec(self)?;
         let new = run_directory.join(FILE_NEW);
         fs::write(&new, text)?;
+        fs::set_permissions(&new, Permissions::from_mode(MODE))?; // whatever the umask is
         fs::rename(new, run_directory.join(FILE))
     }
 }

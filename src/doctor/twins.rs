@@ -66,6 +66,7 @@ mod tests {
             dst: [192, 0, 2, 2].into(),
             protocol: 6,
             payload,
+            hops: 64,
             missing: 0,
         }
     }

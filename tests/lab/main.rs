@@ -17,6 +17,7 @@
 mod behind_haproxy;
 mod behind_nginx;
 mod disk;
+mod doctor;
 mod faults;
 mod floods;
 mod http2;

@@ -17,6 +17,8 @@ use crate::daemon::keys::lines::Lines;
 const FILE: &str = "keys";
 /// The daemon reads, the group only hands in.
 const MODE: u32 = 0o620;
+/// Bytes that one look reads: what they bring is in memory at once, and orders wait for its end.
+const LOOK_BYTES_MAX: usize = 1 << 20;
 
 /// The daemon's end. The pipe is gone when it is dropped.
 #[derive(Debug)]
@@ -58,14 +60,15 @@ impl Fifo {
         })
     }
 
-    /// Takes what was handed in. Whole lines come in one piece, whoever writes beside.
+    /// Takes what was handed in, up to [`LOOK_BYTES_MAX`]: writers may be as fast as this. What
+    /// is left shows itself in the next wait.
     pub fn look(&mut self, take: &mut impl FnMut(&[u8])) {
         let mut bytes = [0; 4096];
-        // It fails only when nothing is there.
-        while let Ok(count) = rustix::io::read(&self.pipe, &mut bytes) {
-            if count == 0 {
+        for _ in 0..LOOK_BYTES_MAX / bytes.len() {
+            // It fails only when nothing is there.
+            let Ok(count) = rustix::io::read(&self.pipe, &mut bytes) else {
                 return;
-            }
+            };
             self.lines
                 .push(bytes.get(..count).unwrap_or_default(), take);
         }
@@ -143,7 +146,8 @@ impl FifoWriter {
 /// The daemon empties its pipe within milliseconds.
 const FULL_WAIT: Duration = Duration::from_secs(10);
 
-fn nonblocking() -> i32 {
+/// Calls on what may be no file never wait.
+pub(super) fn nonblocking() -> i32 {
     OFlags::NONBLOCK.bits() as i32 // O_NONBLOCK is a small number everywhere
 }
 

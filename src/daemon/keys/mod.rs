@@ -91,6 +91,7 @@ impl KeyReader {
             hand_on,
         };
         worker.take_over(logs);
+        worker.look(); // so that how the logs are is known from the start
         let thread = thread::Builder::new()
             .name("keys".into())
             .spawn(move || worker.run())?;
@@ -143,8 +144,8 @@ struct Worker<F> {
 impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
     fn run(mut self) {
         loop {
-            self.look();
-            if self.wait().is_err() {
+            let more = self.look();
+            if self.wait(more).is_err() {
                 thread::sleep(LOOK); // no descriptor can be waited for: look on all the same
             }
             thread::sleep(SETTLE);
@@ -167,12 +168,13 @@ impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
         }
     }
 
-    /// Reads everything that is new, and hands it on.
-    fn look(&mut self) {
-        self.watch_folders();
+    /// Reads what is new, and hands it on. Whether there may be more in a log.
+    fn look(&mut self) -> bool {
+        self.watch();
         let mut found = Found::default();
+        let mut more = false;
         for log in &mut self.logs {
-            log.look(&mut |line| found.take(line));
+            more |= log.look(&mut |line| found.take(line));
         }
         self.fifo.look(&mut |line| found.take(line));
         self.secrets += found.secrets.len() as u64;
@@ -181,11 +183,15 @@ impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
             (self.hand_on)(found.secrets);
         }
         self.tell();
+        more
     }
 
-    /// Asking again for a folder that is watched costs little, and finds one that is new.
-    fn watch_folders(&self) {
+    /// Asking again for what is watched costs little, and finds what is new. Logs before they are
+    /// read: what comes after that is told.
+    fn watch(&self) {
         for log in &self.logs {
+            // One that is not there, or may not be read, is told of by its folder.
+            let _none = inotify::add_watch(&self.changes, log.path(), growth());
             let real = std::fs::canonicalize(log.path()).ok();
             for path in real.as_deref().into_iter().chain([log.path()]) {
                 // Of a folder that is not there yet, the one above it tells when it comes.
@@ -208,16 +214,17 @@ impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
         report.refused = self.malformed + overlong + self.fifo.overlong();
     }
 
-    /// Until something changes.
-    fn wait(&self) -> io::Result<()> {
+    /// Until something changes; not at all when there is more to read.
+    fn wait(&self, more: bool) -> io::Result<()> {
         let mut waiting = [
             PollFd::from_borrowed_fd(self.fifo.as_fd(), PollFlags::IN),
             PollFd::new(&self.changes, PollFlags::IN),
             PollFd::new(&self.shared.waker, PollFlags::IN),
         ];
-        let at_most = match self.logs.is_empty() {
-            true => None, // nothing but the pipe and orders
-            false => Timespec::try_from(LOOK).ok(),
+        let at_most = match (more, self.logs.is_empty()) {
+            (true, _) => Timespec::try_from(Duration::ZERO).ok(),
+            (false, true) => None, // nothing but the pipe and orders
+            (false, false) => Timespec::try_from(LOOK).ok(),
         };
         match poll(&mut waiting, at_most.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -236,14 +243,15 @@ impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
     }
 }
 
+/// Of a log itself. Its folder does not tell of this: others write there too.
+fn growth() -> inotify::WatchFlags {
+    inotify::WatchFlags::MODIFY
+}
+
+/// Of a log's folder.
 fn changes() -> inotify::WatchFlags {
     use inotify::WatchFlags as Flags;
-    Flags::MODIFY
-        | Flags::ATTRIB
-        | Flags::CREATE
-        | Flags::DELETE
-        | Flags::MOVED_FROM
-        | Flags::MOVED_TO
+    Flags::ATTRIB | Flags::CREATE | Flags::DELETE | Flags::MOVED_FROM | Flags::MOVED_TO
 }
 
 /// What a look has brought.

@@ -14,6 +14,7 @@ mod checksum;
 mod flow;
 mod flow_key;
 mod flow_table;
+mod networks;
 mod queue;
 mod reading;
 mod segment;

@@ -16,6 +16,9 @@ use crate::engine::transport::seq::SeqNum;
 pub struct Segment<'a> {
     /// The network that it belongs to.
     pub scope: Scope,
+    /// Routers that its packet may still pass: copies of it that were seen in several networks
+    /// differ in this.
+    pub hops: u8,
     /// Sender and receiver.
     pub tuple: FiveTuple,
     /// Number of its first byte (or of its SYN).
@@ -49,6 +52,7 @@ impl<'a> Segment<'a> {
         })?;
         Ok(Self {
             scope: packet.scope,
+            hops: packet.hops,
             tuple: FiveTuple {
                 src: SocketAddr::new(packet.src, tcp.source_port()),
                 dst: SocketAddr::new(packet.dst, tcp.destination_port()),

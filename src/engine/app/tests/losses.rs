@@ -121,6 +121,7 @@ fn tap(frames: &[Frame], gap: Duration) -> Vec<String> {
             dst,
             protocol: 6,
             payload: &frame.bytes,
+            hops: 64,
             missing: 0,
         };
         now = now.plus(gap);

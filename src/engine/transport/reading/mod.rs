@@ -33,6 +33,7 @@ use crate::engine::transport::assembler::{Assembler, Phase, Sink, Told};
 use crate::engine::transport::checksum::Verdict;
 use crate::engine::transport::flow::{Flow, Stream};
 use crate::engine::transport::flow_key::Side;
+use crate::engine::transport::networks::Origin;
 use crate::engine::transport::queue::Class;
 use crate::engine::transport::waiting::{End, Overlap, Stamp, after};
 use crate::engine::transport::{
@@ -76,9 +77,13 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         self.told
     }
 
-    /// Notes the second in which a segment came.
-    pub(super) fn note_active(&mut self, second: u32) {
+    /// Notes when a segment came, and of a side's first one where it was seen.
+    pub(super) fn note_seen(&mut self, segment: &Segment<'_>, side: Side, second: u32) {
         self.flow.links.last_seen = second;
+        let origin = &mut self.flow.stream_mut(side).origin;
+        if origin.is_unknown() {
+            *origin = Origin::of(segment);
+        }
     }
 
     pub(super) fn on_segment(&mut self, segment: &Segment<'_>, side: Side) {
