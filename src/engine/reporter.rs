@@ -222,7 +222,9 @@ impl<K: EventSink> Reading<'_, K> {
             head.target,
             head.field("referer"),
         );
-        if found.is_none() && !is_background(head) && visit.is_none() {
+        let is_of_watched_host = head.authority.is_some() || matcher.is_watched(b"");
+        let is_told = is_background(head) && is_of_watched_host;
+        if found.is_none() && !is_told && visit.is_none() {
             return None;
         }
         let judgement = matcher.judge(context.src.ip(), head);
