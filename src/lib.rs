@@ -13,6 +13,7 @@
 //! | [`alert`] | an event that is on disk becomes light |
 //! | [`config`] | what the user wrote becomes what is valid |
 //! | [`daemon`] | the graph of all of these, from start to stop |
+//! | [`doctor`] | whether this machine can tap: looks at everything, changes nothing |
 //! | [`cli`] | one file for each subcommand |
 
 #[cfg(feature = "daemon")]
@@ -34,6 +35,9 @@ pub mod config;
 
 #[cfg(feature = "daemon")]
 pub mod daemon;
+
+#[cfg(feature = "daemon")]
+pub mod doctor;
 
 #[cfg(feature = "daemon")]
 pub mod cli;

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the crate, in order: each may name those to its left, and itself.
-const CRATE_ORDER: [&[&str]; 6] = [
+const CRATE_ORDER: [&[&str]; 7] = [
     &["engine"],
     &["config"],
     &["capture", "store", "led"],
     &["alert"],
     &["daemon"],
+    &["doctor"],
     &["cli"],
 ];
 

@@ -17,6 +17,9 @@ const TUNNELS: &str = "ip proto 4 or ip proto 41 or ip proto 47 or ip6 proto 4 o
 /// IPv6 packets whose first extension header is not TCP: the word `tcp` does not see behind it.
 const EXTENDED: &str = "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 60 or ip6[6] == 51";
 
+/// SYN, over either version of IP.
+const OPENINGS: &str = "tcp[13] & 2 != 0 or (ip6 and ip6[6] == 6 and ip6[53] & 2 != 0)";
+
 /// What passes of a server's side with `responses = "heads"`: SYN, FIN, RST, and payloads that
 /// begin like an HTTP status line (`H`) or a TLS handshake record (0x16). One byte is compared:
 /// reading beyond a short payload would refuse the packet. The word `tcp` finds no payload
@@ -47,6 +50,12 @@ pub fn expression(ports: &PortSet, addresses: &[IpAddr], responses: Responses) -
         plain = format!("{plain} and ({})", alternatives(addresses, "host"));
     }
     format!("({plain}) or {WRAPPED} or {FRAGMENTS} or {EXTENDED} or {TUNNELS}")
+}
+
+/// The same and what tells how a mirror is set up: frames for everybody, which a switch floods
+/// without any mirror, and the beginnings of connections on other ports. Ethernet only.
+pub fn with_surroundings(expression: &str) -> String {
+    format!("{expression} or ether multicast or {OPENINGS}")
 }
 
 fn alternatives<T: ToString>(values: &[T], word: &str) -> String {

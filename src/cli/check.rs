@@ -37,6 +37,9 @@ fn report(config: &Config) -> String {
     lines.extend(home_lines(&config.home_of_this_machine()));
     lines.push(format!("store     {}", config.store.directory.display()));
     lines.push(format!("run       {}", config.run_directory().display()));
+    for log in &config.key_logs {
+        lines.push(format!("key log   {}", log.display()));
+    }
     lines.extend(led_lines(&config.led));
     lines.join("\n") + "\n"
 }

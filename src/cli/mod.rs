@@ -12,6 +12,8 @@ use crate::store::StoreError;
 mod ack;
 mod canaries;
 mod check;
+mod doctor;
+mod keys;
 mod led;
 mod log;
 mod mint;
@@ -57,6 +59,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Say whether the configuration is valid and what it comes to
     Check,
+    /// Say, point by point, whether this machine can tap, and how to mend what is not right
+    Doctor(doctor::DoctorArgs),
     /// Make canaries and print their URLs
     Mint(mint::MintArgs),
     /// List the canaries with their visits
@@ -65,6 +69,8 @@ enum Command {
     Log(log::LogArgs),
     /// Check that the log was not changed since it was written
     Verify(verify::VerifyArgs),
+    /// Hand lines of a TLS key log from standard input to the daemon
+    Keys,
     /// Acknowledge alerts
     Ack(ack::AckArgs),
     /// Say what the daemon is doing now
@@ -120,10 +126,12 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Run => run::run(globals),
         Command::Replay(args) => replay::run(globals, args),
         Command::Check => check::run(globals),
+        Command::Doctor(args) => doctor::run(globals, args),
         Command::Mint(args) => mint::run(globals, args),
         Command::Canaries(args) => canaries::run(globals, args),
         Command::Log(args) => log::run(globals, args),
         Command::Verify(args) => verify::run(globals, args),
+        Command::Keys => keys::run(globals),
         Command::Ack(args) => ack::run(globals, args),
         Command::Status(args) => status::run(globals, args),
         Command::Led(args) => led::run(globals, args),

@@ -89,6 +89,7 @@ fn table(status: &Status, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  {name:28}{value}")?;
     }
     store(status, out)?;
+    keys(status, out)?;
     lights(status, out)?;
     writeln!(
         out,
@@ -144,6 +145,21 @@ fn store(status: &Status, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+fn keys(status: &Status, out: &mut impl Write) -> io::Result<()> {
+    let keys = &status.keys;
+    if keys.logs.is_empty() && keys.secrets + keys.refused == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "keys      {} secrets came, {} lines were none",
+        keys.secrets, keys.refused
+    )?;
+    keys.logs
+        .iter()
+        .try_for_each(|log| writeln!(out, "key log   {}: {}", log.path.display(), log.state))
 }
 
 fn lights(status: &Status, out: &mut impl Write) -> io::Result<()> {

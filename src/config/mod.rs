@@ -36,6 +36,8 @@ pub struct Config {
     pub hosts: Vec<HostConfig>,
     /// Canaries that stand in the configuration itself.
     pub canaries: Vec<CanaryConfig>,
+    /// Key logs of TLS that are followed.
+    pub key_logs: Vec<PathBuf>,
     /// The lights.
     pub led: LedConfig,
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::daemon::keeper::KeeperReport;
+use crate::daemon::keys::{KeysReport, LogState};
 use crate::daemon::status::Remark;
 use crate::daemon::tap::TapReport;
 use crate::led::LedError;
@@ -58,6 +59,35 @@ pub struct SetUp {
     pub clock_synchronised: Option<bool>,
     /// Whether the kernel drops a server's bulk data.
     pub heads_only: bool,
+}
+
+impl Verdict {
+    /// Adds what is wrong with key logs.
+    #[must_use]
+    pub fn with_keys(mut self, keys: &KeysReport) -> Self {
+        for (path, state) in &keys.logs {
+            let path = path.display();
+            match state {
+                LogState::Followed => {}
+                LogState::Missing => self.warnings.push(remark(
+                    "key_log_missing",
+                    &format!("the key log {path} is not there"),
+                    "it is followed as soon as it comes; or take it out of tls.key_log",
+                )),
+                LogState::Exposed => self.faults.push(remark(
+                    "key_log_exposed",
+                    &format!("the key log {path} can be read by everybody, so that it is not"),
+                    &format!("sudo chmod o-rwx {path}"),
+                )),
+                LogState::Unreadable(error) => self.faults.push(remark(
+                    "key_log_unreadable",
+                    &format!("the key log {path} cannot be read: {error}"),
+                    &format!("sudo chgrp canarytap {path} && sudo chmod g+r {path}"),
+                )),
+            }
+        }
+        self
+    }
 }
 
 impl Health {

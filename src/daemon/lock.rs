@@ -41,6 +41,8 @@ impl DaemonLock {
             .open(run_directory.join(FILE))?;
         for _ in 0..TRIES {
             if try_lock(&file)? {
+                // Whatever the umask is, the group looks at it. One that somebody else made stays.
+                let _of_another = file.set_permissions(fs::Permissions::from_mode(0o660));
                 file.set_len(0)?;
                 writeln!(file, "{}", std::process::id())?;
                 return Ok(Some(Self { _file: file }));

@@ -19,6 +19,7 @@ use crate::config::{Config, Responses};
 use crate::daemon::health::{Health, SetUp, Verdict};
 use crate::daemon::journal::{Priority, say};
 use crate::daemon::keeper::{Keeper, KeeperError};
+use crate::daemon::keys::KeyReader;
 use crate::daemon::lighting::Lighting;
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::matching::{Built, Matching};
@@ -38,6 +39,7 @@ mod error;
 mod health;
 mod journal;
 mod keeper;
+pub mod keys;
 mod lighting;
 pub mod lock;
 mod matching;
@@ -96,6 +98,7 @@ struct Daemon {
     tap: Tap,
     keeper: Keeper,
     lights: Lighting,
+    keys: KeyReader,
     health: Health,
     /// Faults that were told of.
     told: Vec<Remark>,
@@ -133,12 +136,14 @@ impl Daemon {
         let (canaries, home) = (first.canaries, first.home);
         let bell = Arc::new(Notify::new());
         let tap = start_tap(&config, first.matcher, &queue, &lights.activity, &bell)?;
+        let keys = start_keys(&config, &tap)?;
         Ok(Self {
             config,
             queue,
             tap,
             keeper,
             lights,
+            keys,
             health: Health::new(Instant::now()),
             told: Vec::new(),
             status: StatusFile::new(run_directory),
@@ -208,6 +213,7 @@ impl Daemon {
     /// Once a second: judge, show, write down.
     fn look(&mut self) {
         let (tap, keeper) = (self.tap.report(), self.keeper.report());
+        let keys = self.keys.report();
         let set_up = SetUp {
             clock_synchronised: clock::is_synchronised(),
             heads_only: self.config.capture.responses == Responses::Heads,
@@ -216,7 +222,8 @@ impl Daemon {
         let fault = self.lights.fault();
         let verdict = self
             .health
-            .judge(&tap, &keeper, fault.as_ref(), set_up, now);
+            .judge(&tap, &keeper, fault.as_ref(), set_up, now)
+            .with_keys(&keys);
         self.lights.set_armed(if verdict.faults.is_empty() {
             Armed::Ok
         } else {
@@ -229,6 +236,7 @@ impl Daemon {
             canaries: self.canaries,
             tap: &tap,
             keeper: &keeper,
+            keys: &keys,
             lights: self.lights.status(),
             clock_synchronised: set_up.clock_synchronised,
         };
@@ -339,6 +347,10 @@ impl Daemon {
                 config.led.clone_from(&self.config.led);
             }
         }
+        self.keys.set_logs(config.key_logs.clone());
+        if !config.key_logs.is_empty() {
+            self.tap.follow_secrets();
+        }
         self.config = config;
         self.rematch();
         if let Some(settings) = TapSettings::of(&self.config) {
@@ -353,7 +365,8 @@ impl Daemon {
     /// In flow order: no more frames, then everything on disk, then dark.
     fn stop(mut self) -> Result<(), DaemonError> {
         notify::stopping();
-        let stopped = self.tap.stop();
+        let unread = self.keys.stop();
+        let stopped = self.tap.stop().and(unread);
         let kept = self.keeper.stop();
         let report = self.keeper.report();
         self.lights.end();
@@ -399,6 +412,19 @@ fn start_keeper(
         KeeperError::Store(error) => DaemonError::Store(error),
         KeeperError::Thread(error) => DaemonError::System(error),
     })
+}
+
+/// Hellos wait for secrets only where logs are named: without, the first secret that somebody
+/// hands in says that there are any.
+fn start_keys(config: &Config, tap: &Tap) -> Result<KeyReader, DaemonError> {
+    let door = tap.secrets();
+    if !config.key_logs.is_empty() {
+        tap.follow_secrets();
+    }
+    let run_directory = config.run_directory();
+    let hand_in = move |secrets| door.hand_in(secrets);
+    KeyReader::start(&run_directory, config.key_logs.clone(), hand_in)
+        .map_err(|error| DaemonError::RunDirectory(run_directory, error))
 }
 
 fn start_tap(

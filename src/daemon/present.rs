@@ -1,11 +1,15 @@
 //! The present state of every part, as `status` shows it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::daemon::health::Verdict;
 use crate::daemon::keeper::KeeperReport;
-use crate::daemon::status::{CaptureStatus, LightsStatus, Status, StoreStatus};
+use crate::daemon::keys::{KeysReport, LogState};
+use crate::daemon::status::{
+    CaptureStatus, KeyLogStatus, KeysStatus, LightsStatus, Status, StoreStatus,
+};
 use crate::daemon::tap::TapReport;
 
 /// What is known of every part.
@@ -21,6 +25,8 @@ pub struct Present<'a> {
     pub tap: &'a TapReport,
     /// What the keeper reports.
     pub keeper: &'a KeeperReport,
+    /// What the follower of key logs reports.
+    pub keys: &'a KeysReport,
     /// The lights.
     pub lights: LightsStatus,
     /// Whether the clock is set from the network, where somebody says.
@@ -41,6 +47,7 @@ impl Present<'_> {
             capture: self.capture(),
             counters: self.counters(),
             store: self.store(),
+            keys: self.keys(),
             lights: self.lights,
             unacknowledged: self.keeper.unacknowledged,
             last_event: self.keeper.last_event.clone(),
@@ -69,6 +76,23 @@ impl Present<'_> {
             flows: tap.flows,
             heap_bytes: tap.heap_bytes,
             canaries: self.canaries,
+        }
+    }
+
+    fn keys(&self) -> KeysStatus {
+        let log = |(path, state): &(PathBuf, LogState)| KeyLogStatus {
+            path: path.clone(),
+            state: match state {
+                LogState::Followed => "followed".into(),
+                LogState::Missing => "missing".into(),
+                LogState::Exposed => "exposed".into(),
+                LogState::Unreadable(error) => error.clone(),
+            },
+        };
+        KeysStatus {
+            logs: self.keys.logs.iter().map(log).collect(),
+            secrets: self.keys.secrets,
+            refused: self.keys.refused,
         }
     }
 

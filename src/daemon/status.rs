@@ -1,8 +1,9 @@
 //! What the daemon says of itself in a small file, for `status` and for people.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use crate::daemon::clock;
 const FILE: &str = "status.json";
 /// Under this name it is written before it takes the other's place.
 const FILE_NEW: &str = "status.json.new";
+/// The group reads it.
+const MODE: u32 = 0o660;
 /// It is written at least so often: an older one means that nobody writes it.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -40,6 +43,9 @@ pub struct Status {
     pub counters: BTreeMap<String, u64>,
     /// The store.
     pub store: StoreStatus,
+    /// Secrets of TLS connections.
+    #[serde(default)]
+    pub keys: KeysStatus,
     /// The lights.
     pub lights: LightsStatus,
     /// Alerts that wait to be acknowledged.
@@ -116,6 +122,26 @@ pub struct StoreStatus {
     pub fault: Option<String>,
 }
 
+/// The state of what follows key logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysStatus {
+    /// The logs that are followed.
+    pub logs: Vec<KeyLogStatus>,
+    /// Secrets that came from them and from `canarytap keys`.
+    pub secrets: u64,
+    /// Lines that are none of a key log.
+    pub refused: u64,
+}
+
+/// One key log's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLogStatus {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// `followed`, `missing`, `exposed`, or why it cannot be read.
+    pub state: String,
+}
+
 /// The lights' state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LightsStatus {
@@ -141,6 +167,7 @@ impl Status {
         let text = serde_json::to_vec(self)?;
         let new = run_directory.join(FILE_NEW);
         fs::write(&new, text)?;
+        fs::set_permissions(&new, Permissions::from_mode(MODE))?; // whatever the umask is
         fs::rename(new, run_directory.join(FILE))
     }
 }

@@ -15,9 +15,10 @@ use crate::config::Config;
 use crate::daemon::clock;
 use crate::daemon::queue::{Queue, QueueSink};
 use crate::engine::Engine;
+use crate::engine::app::tls::keylog::KeyLogEntry;
 use crate::engine::canary::Matcher;
 use crate::engine::counters::Counters;
-use crate::engine::limits::Limits;
+use crate::engine::limits::{Limits, SECRETS_WAITING_MAX};
 use crate::led::Activity;
 
 /// How often the thread looks up from its frames, or from a silent wire.
@@ -74,11 +75,19 @@ pub struct TapReport {
     pub looked: Option<Instant>,
 }
 
+/// Secrets that may wait for the capture thread at once: as many as the engine keeps.
+const SECRETS_MAX: usize = SECRETS_WAITING_MAX;
+
 /// What the main thread asks of the capture thread.
 #[derive(Debug, Default)]
 struct Orders {
     matcher: Option<Arc<Matcher>>,
     settings: Option<TapSettings>,
+    /// Secrets may come, so that hellos wait for them.
+    follow_secrets: bool,
+    secrets: Vec<KeyLogEntry>,
+    /// Secrets that found no room here.
+    secrets_dropped: u64,
     stop: bool,
 }
 
@@ -139,6 +148,7 @@ impl Tap {
             opened_index: None,
             tried: Instant::now(),
             stats_before: CaptureStats::default(),
+            secrets_dropped: 0,
             shared: Arc::clone(&shared),
             queue,
             activity,
@@ -155,9 +165,17 @@ impl Tap {
     }
 
     fn order(&self, change: impl FnOnce(&mut Orders)) {
-        change(&mut lock(&self.shared.orders));
-        self.shared.attention.store(true, Ordering::Release);
-        self.shared.waker.wake();
+        self.shared.order(change);
+    }
+
+    /// Hellos wait for secrets from now on: key logs are followed.
+    pub fn follow_secrets(&self) {
+        self.order(|orders| orders.follow_secrets = true);
+    }
+
+    /// Where secrets are handed in, from any thread. Never waits.
+    pub fn secrets(&self) -> SecretsDoor {
+        SecretsDoor(Arc::clone(&self.shared))
     }
 
     /// Looks for something else from now on.
@@ -196,6 +214,31 @@ impl Tap {
     }
 }
 
+impl Shared {
+    fn order(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut lock(&self.orders));
+        self.attention.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+/// Where secrets come in.
+#[derive(Clone, Debug)]
+pub struct SecretsDoor(Arc<Shared>);
+
+impl SecretsDoor {
+    /// Hands secrets to the engine; what it is too slow for is dropped and counted.
+    pub fn hand_in(&self, mut secrets: Vec<KeyLogEntry>) {
+        self.0.order(|orders| {
+            let room = SECRETS_MAX - orders.secrets.len().min(SECRETS_MAX);
+            let dropped = secrets.len().saturating_sub(room);
+            secrets.truncate(room);
+            orders.secrets.append(&mut secrets);
+            orders.secrets_dropped += dropped as u64;
+        });
+    }
+}
+
 /// The capture thread's own things.
 struct Worker {
     settings: TapSettings,
@@ -208,6 +251,7 @@ struct Worker {
     tried: Instant,
     /// Counted by captures that are closed.
     stats_before: CaptureStats,
+    secrets_dropped: u64,
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     activity: Activity,
@@ -278,6 +322,16 @@ impl Worker {
         if let Some(matcher) = orders.matcher {
             let before = self.engine.set_matcher(matcher);
             *lock(&self.shared.retired) = Some(before);
+        }
+        if orders.follow_secrets {
+            self.engine.follow_secrets();
+        }
+        self.secrets_dropped += orders.secrets_dropped;
+        if !orders.secrets.is_empty() {
+            let mut sink = QueueSink::new(&self.queue, &self.activity);
+            for secret in &orders.secrets {
+                self.engine.on_secret(secret, &mut sink);
+            }
         }
         if let Some(settings) = orders.settings.filter(|new| *new != self.settings) {
             self.change(settings);
@@ -391,6 +445,7 @@ impl Worker {
         report.stats = sum(self.stats_before, stats.unwrap_or_default());
         report.link = link;
         report.counters.clone_from(self.engine.counters());
+        report.counters.secrets_dropped += self.secrets_dropped;
         report.flows = self.engine.flows();
         report.heap_bytes = self.engine.heap_bytes();
         report.looked = Some(Instant::now());

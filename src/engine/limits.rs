@@ -79,9 +79,11 @@ pub const HOLE_ACKED_WAIT: Duration = Duration::from_millis(500);
 /// How long, in capture time, a reset waits to be told: what the other side had in flight, or what
 /// a mirror puts after the reset, comes within round trips.
 pub const RESET_WAIT: Duration = Duration::from_secs(5);
-/// Connections that are kept apart under one pair of addresses and ports: the present one, one that
-/// a SYN seems to replace, and one more for a forged SYN.
+/// Connections that are kept apart under one pair of addresses and ports in one network: the
+/// present one, one that a SYN seems to replace, and one more for a forged SYN.
 pub const FLOWS_PER_KEY_MAX: usize = 3;
+/// The same over all networks that a mirror shows: each look-up may have to pass them all.
+pub const FLOWS_PER_KEY_ANYWHERE_MAX: usize = 64;
 /// The part of the memory that handshakes may have, and as much again connections that are over.
 /// One sixteenth of the default holds more than ten thousand, and a flood of SYNs gets no more.
 pub const HOLLOW_MEMORY_DIVISOR: usize = 16;

@@ -105,7 +105,7 @@ impl PinChip {
         pin: u8,
         configure: impl FnOnce(&mut Builder),
     ) -> Result<Request, LedError> {
-        if u32::from(pin) >= self.lines {
+        if !self.has(pin) {
             return Err(LedError::NoSuchPin { pin });
         }
         let mut builder = Request::builder();
@@ -122,8 +122,18 @@ impl PinChip {
 
     /// Who has the line of `pin`, if somebody has.
     pub fn holder(&self, pin: u8) -> Option<String> {
+        self.consumer(pin).map(|name| holder_name(&name))
+    }
+
+    /// The same by the name that the holder gave to the kernel, which may be empty.
+    pub fn consumer(&self, pin: u8) -> Option<String> {
         let line = self.chip.line_info(u32::from(pin)).ok()?;
-        line.used.then(|| holder_name(&line.consumer))
+        line.used.then_some(line.consumer)
+    }
+
+    /// Whether the chip has this pin.
+    pub fn has(&self, pin: u8) -> bool {
+        u32::from(pin) < self.lines
     }
 }
 
@@ -187,7 +197,7 @@ fn holder_name(consumer: &str) -> String {
 }
 
 /// What the kernel tells others who ask whose line it is.
-const CONSUMER: &str = "canarytap";
+pub(super) const CONSUMER: &str = "canarytap";
 
 /// Labels of the chips whose lines are a Raspberry Pi's header pins, by BCM number: up to Pi 3
 /// and Zero 2, Pi 4, Pi 5.

@@ -14,6 +14,7 @@ use gpiochip::Choice;
 pub use button::{Button, ButtonEvent};
 pub use error::LedError;
 pub use lights::{Lights, ROLES, role_name};
+pub use look::{FoundLights, FoundPin, Holder, look};
 pub use pattern::LedPattern;
 pub use player::{Activity, AlertKind, Armed, LightState, Player, play};
 pub use recording::Recording;
@@ -23,6 +24,7 @@ mod button;
 mod error;
 mod gpiochip;
 mod lights;
+mod look;
 #[cfg(test)]
 pub(crate) mod memory;
 mod pattern;

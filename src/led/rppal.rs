@@ -31,6 +31,14 @@ pub fn open(lights: &[LightConfig]) -> Result<Leds, LedError> {
         .collect()
 }
 
+/// Looks whether the registers are there and may be used; moves nothing.
+///
+/// # Errors
+/// When this is no Raspberry Pi, or this user may not.
+pub fn look() -> Result<(), LedError> {
+    Gpio::new().map(drop).map_err(refused)
+}
+
 struct RegisterLed {
     /// Given back to what it was before the kernel's line is.
     pin: OutputPin,

@@ -37,8 +37,25 @@ impl StoreReader {
     /// # Errors
     /// [`StoreError::Missing`] when there is none; no permission, damaged, of a newer version.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_by(directory, schema::open_for_reading)
+    }
+
+    /// The same without a trace: not even the files beside the database are made or written that
+    /// readers and writers find each other by.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`StoreError::Unfinished`] too when the database was not closed
+    /// and nobody has it open.
+    pub fn open_untouched(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_by(directory, schema::open_untouched)
+    }
+
+    fn open_by(
+        directory: &Path,
+        open: impl FnOnce(&Path) -> Result<Option<Connection>, StoreError>,
+    ) -> Result<Self, StoreError> {
         let path = files::find(directory)?;
-        match schema::open_for_reading(&path)? {
+        match open(&path)? {
             Some(connection) => Ok(Self { path, connection }),
             None => Err(StoreError::Missing {
                 directory: directory.to_path_buf(),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
@@ -42,7 +42,28 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
 
 /// Opens the database for reading only. `None`: it has no tables yet.
 pub(super) fn open_for_reading(path: &Path) -> Result<Option<Connection>, StoreError> {
-    let connection = connect_read_only(path)?;
+    made_readable(connect_read_only(path)?, path)
+}
+
+/// The same without a trace. SQLite makes the log and its index where they are missing, and takes
+/// part in the index where it is there, unless it is told not to.
+pub(super) fn open_untouched(path: &Path) -> Result<Option<Connection>, StoreError> {
+    may_use(path, Access::READ_OK)?;
+    let has_log = beside(path, "-wal").exists() && beside(path, "-shm").exists();
+    let query = match (has_log, log_is_empty(path)) {
+        (true, _) => "?readonly_shm=1",
+        (false, true) => "?immutable=1",
+        (false, false) => {
+            return Err(StoreError::Unfinished {
+                path: path.to_path_buf(),
+            });
+        }
+    };
+    let connection = read_only(path, query).map_err(|error| StoreError::sqlite(path, error))?;
+    made_readable(connection, path)
+}
+
+fn made_readable(connection: Connection, path: &Path) -> Result<Option<Connection>, StoreError> {
     refuse_strangers(&connection, path)?;
     let wrong = |error| StoreError::sqlite(path, error);
     let version = user_version(&connection).map_err(wrong)?;
@@ -57,27 +78,28 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Option<Connection>, StoreE
 /// A clean database in a folder that takes no writes has no log beside it and can get none:
 /// SQLite reads it only when told that nothing changes.
 fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
-    let open = |query: &str| -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(uri(path, query), flags)?;
-        connection.busy_timeout(BUSY_WAIT)?;
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        Ok(connection)
-    };
-    let error = match open("") {
+    let error = match read_only(path, "") {
         Err(error) if takes_no_writes(&error) => error,
         other => return other.map_err(|error| cannot_open(path, error)),
     };
     may_use(path, Access::READ_OK)?;
     match (may_write(path), log_is_empty(path)) {
         (Ok(()), _) => Err(StoreError::sqlite(path, error)),
-        (Err(_), true) => open("?immutable=1").map_err(|error| cannot_open(path, error)),
+        (Err(_), true) => read_only(path, "?immutable=1").map_err(|error| cannot_open(path, error)),
         (Err(_), false) => Err(StoreError::Unfinished {
             path: path.to_path_buf(),
         }),
     }
+}
+
+fn read_only(path: &Path, query: &str) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(path, query), flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
 }
 
 fn takes_no_writes(error: &rusqlite::Error) -> bool {
@@ -88,9 +110,14 @@ fn takes_no_writes(error: &rusqlite::Error) -> bool {
 }
 
 fn log_is_empty(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).map_or(true, |found| found.len() == 0)
+    std::fs::metadata(beside(path, "-wal")).map_or(true, |found| found.len() == 0)
+}
+
+/// The file beside the database whose name ends so.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// Every byte of the path stands for itself, whatever a URI would make of it.

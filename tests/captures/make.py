@@ -12,7 +12,8 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from making import alterations, canary, http1, ip, link, origin, tcp  # noqa: E402, F401 (each registers its cases)
+from making import (  # noqa: E402, F401 (each registers its cases)
+    alterations, canary, holes, http1, http2, ip, link, networks, origin, tcp)
 from making.case import CASES, made  # noqa: E402
 
 FOLDER = pathlib.Path(__file__).parent

@@ -17,10 +17,12 @@
 mod behind_haproxy;
 mod behind_nginx;
 mod disk;
+mod doctor;
 mod faults;
 mod floods;
 mod idle;
 mod installed;
+mod keys;
 mod kills;
 mod lights;
 mod mint;

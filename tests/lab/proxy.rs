@@ -160,7 +160,7 @@ fn folder(lab: &Lab, name: &str) -> PathBuf {
 }
 
 /// A certificate that is good for nothing but this.
-fn certificate(folder: &Path) -> Command {
+pub fn certificate(folder: &Path) -> Command {
     let mut openssl = Command::new("openssl");
     openssl.args("req -x509 -nodes -days 2 -subj /CN=www.example.org -newkey ec".split(' '));
     openssl.args("-pkeyopt ec_paramgen_curve:prime256v1".split(' '));

@@ -74,11 +74,16 @@ impl<'lab> Tap<'lab> {
         });
     }
 
-    /// Changes the configuration, which the daemon reads again when it is told to.
-    pub fn rewrite(&self, change: impl FnOnce(&str) -> String) {
+    /// Changes the configuration of a daemon that does not run.
+    pub fn configure(&self, change: impl FnOnce(&str) -> String) {
         let path = self.folder.join("canarytap.toml");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, change(&text)).unwrap();
+    }
+
+    /// Changes the configuration, which the daemon reads again when it is told to.
+    pub fn rewrite(&self, change: impl FnOnce(&str) -> String) {
+        self.configure(change);
         self.signal(Signal::HUP);
     }
 

@@ -14,6 +14,7 @@ mod led;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 mod watched;
 
@@ -30,6 +31,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
     let store = store::store(top.section("store", &mut doc), &mut doc);
     let hosts: Vec<HostConfig> = watched::hosts(&mut top, &mut doc);
     let canaries = watched::canaries(&mut top, &hosts, &mut doc);
+    let key_logs = tls::key_logs(top.section("tls", &mut doc), &mut doc);
     let led = led::led(top.section("led", &mut doc), &mut doc);
     top.refuse_unknown(&mut doc);
     let config = Config {
@@ -39,6 +41,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
         store,
         hosts,
         canaries,
+        key_logs,
         led,
     };
     doc.finish(path, config)

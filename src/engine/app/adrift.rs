@@ -2,9 +2,9 @@
 //! in both directions.
 
 use crate::engine::app::Observer;
-use crate::engine::app::http1::{Found, Http1, Hunt, Sought};
+use crate::engine::app::http1::{Found, Http1, Hunt, Owed, Sought};
 use crate::engine::app::http2::{self, Http2, PREFACE, pass_preface};
-use crate::engine::transport::Direction;
+use crate::engine::transport::{Direction, StreamContext};
 
 /// One search for each direction.
 #[derive(Debug, Default)]
@@ -19,6 +19,10 @@ struct Search {
     start: Start,
     /// Whether bytes are missing that the transport knows of.
     gap: bool,
+    /// Whether requests may be among them.
+    owed: Option<Owed>,
+    /// Where the bytes began.
+    since: Option<u64>,
 }
 
 /// Where a connection turns out to be.
@@ -60,11 +64,13 @@ impl Adrift {
     /// Takes the next bytes of one direction.
     pub(super) fn feed<'a>(
         &mut self,
-        direction: Direction,
+        context: &StreamContext,
         bytes: &'a [u8],
         observer: &mut impl Observer,
     ) -> Bearing<'a> {
+        let direction = context.direction;
         let side = self.side(direction);
+        side.since.get_or_insert(context.offset);
         let mut rest = bytes;
         side.start = side.start.after(&mut rest);
         if side.start == Start::Tls {
@@ -78,7 +84,7 @@ impl Adrift {
             let http2 = self.in_http2(direction, from_client, observer);
             return Bearing::Http2 { http2, rest: bytes };
         }
-        match self.side(direction).hunt.feed(Sought::Either, bytes) {
+        match self.side(direction).hunt(context, bytes) {
             Found::Nothing => Bearing::None,
             Found::Line {
                 held,
@@ -93,8 +99,16 @@ impl Adrift {
     }
 
     /// Bytes of one direction are missing.
-    pub(super) fn miss(&mut self, direction: Direction) {
-        self.side(direction).miss();
+    pub(super) fn miss(&mut self, context: &StreamContext, length: u64) {
+        self.side(context.direction).miss(context, length);
+    }
+
+    /// The beginning of a line that may be one of HTTP/1.
+    pub(super) fn held(&self, direction: Direction) -> &[u8] {
+        match direction {
+            Direction::ToServer => self.to_server.hunt.held(),
+            Direction::ToClient => self.to_client.hunt.held(),
+        }
     }
 
     /// Bytes on the heap.
@@ -112,8 +126,10 @@ impl Adrift {
         let client = client_of(direction, from_client);
         let requests = std::mem::take(self.side(client));
         let responses = std::mem::take(self.side(client.reversed()));
-        let (gap, requests) = (requests.gap, requests.hunt);
-        Http1::lost(client, requests, responses.hunt, gap, observer)
+        let (gap, owed) = (requests.gap, requests.owed);
+        let mut http1 = Http1::lost(client, requests.hunt, responses.hunt, gap, observer);
+        http1.took_up(owed, responses.since, observer);
+        http1
     }
 
     fn side(&mut self, direction: Direction) -> &mut Search {
@@ -147,7 +163,16 @@ impl Adrift {
 }
 
 impl Search {
-    fn miss(&mut self) {
+    /// Seeks a first line of HTTP/1.
+    fn hunt<'a>(&mut self, context: &StreamContext, bytes: &'a [u8]) -> Found<'a> {
+        let (found, passed) = self.hunt.pass(Sought::Either, bytes);
+        self.owed = Owed::for_rest(passed, context.acked).or(self.owed);
+        found
+    }
+
+    fn miss(&mut self, context: &StreamContext, length: u64) {
+        let part = !self.hunt.held().is_empty();
+        self.owed = Owed::for_gap(length, part, context.acked).or(self.owed);
         self.hunt = Hunt::LineStart;
         self.gap = true;
         if matches!(self.start, Start::Preface(_)) {

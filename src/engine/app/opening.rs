@@ -73,6 +73,14 @@ impl Opening {
         }
     }
 
+    /// First bytes of a direction that do not tell yet.
+    pub(super) fn held(&self, direction: Direction) -> &[u8] {
+        match direction {
+            Direction::ToServer => &self.to_server.held,
+            Direction::ToClient => &self.to_client.held,
+        }
+    }
+
     /// Bytes of the server's are missing: its start is not to be had.
     pub(super) fn miss_server(&mut self) {
         self.to_client = Side {

@@ -26,7 +26,7 @@ enum State {
     Opening(Box<Opening>),
     /// Its start was not seen: a first line of HTTP/1, or frames of HTTP/2, are sought in both
     /// directions.
-    Adrift(Adrift),
+    Adrift(Box<Adrift>),
     /// It speaks HTTP/1.
     Http1(Http1),
     /// It speaks HTTP/2.
@@ -59,8 +59,17 @@ impl FlowState for Session {
             State::Switched(switched) => switched.heap_bytes(),
             State::Crossing(crossing) => crossing.heap_bytes(),
             State::Opening(opening) => opening.heap_bytes(),
-            State::Adrift(adrift) => adrift.heap_bytes(),
+            State::Adrift(adrift) => size_of::<Adrift>() + adrift.heap_bytes(),
             State::New | State::Over => 0,
+        }
+    }
+
+    fn held(&self, direction: Direction) -> &[u8] {
+        match &self.state {
+            State::Http1(http1) => http1.held(direction),
+            State::Opening(opening) => opening.held(direction),
+            State::Adrift(adrift) => adrift.held(direction),
+            _ => &[],
         }
     }
 }
@@ -80,7 +89,7 @@ impl Session {
     ) {
         let midstream = context.flags.contains(Flags::MIDSTREAM);
         if midstream && matches!(self.state, State::New) {
-            self.state = State::Adrift(Adrift::default());
+            self.state = State::Adrift(Box::default());
         }
         match &mut self.state {
             State::Over => {}
@@ -100,12 +109,12 @@ impl Session {
             State::Crossing(_) => self.cross(context, chunk, observer),
             State::New | State::Opening(_) => match chunk {
                 Chunk::Data(bytes) => self.open(context, bytes, observer),
-                Chunk::Gap(_) => self.miss_opening(context.direction),
+                Chunk::Gap(length) => self.miss_opening(context, length),
                 Chunk::Fin | Chunk::Reset => {}
             },
             State::Adrift(adrift) => match chunk {
                 Chunk::Data(bytes) => self.search(context, bytes, observer),
-                Chunk::Gap(_) => adrift.miss(context.direction),
+                Chunk::Gap(length) => adrift.miss(context, length),
                 Chunk::Fin | Chunk::Reset => {}
             },
         }
@@ -164,16 +173,16 @@ impl Session {
         }
     }
 
-    fn miss_opening(&mut self, direction: Direction) {
+    fn miss_opening(&mut self, context: &StreamContext, length: u64) {
         let mut opening = self.take_opening();
-        self.state = match direction {
+        self.state = match context.direction {
             Direction::ToClient => {
                 opening.miss_server();
                 State::Opening(Box::new(opening))
             }
             Direction::ToServer => {
-                let mut adrift = Adrift::default();
-                adrift.miss(direction);
+                let mut adrift = Box::<Adrift>::default();
+                adrift.miss(context, length);
                 State::Adrift(adrift)
             }
         };
@@ -183,7 +192,7 @@ impl Session {
         let State::Adrift(adrift) = &mut self.state else {
             return;
         };
-        match adrift.feed(context.direction, bytes, observer) {
+        match adrift.feed(context, bytes, observer) {
             Bearing::None => {}
             Bearing::Tls => self.end_tls(observer),
             Bearing::Http1 { http1, held, rest } => {

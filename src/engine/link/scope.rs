@@ -2,8 +2,8 @@
 
 const NO_VLAN: u16 = 0xffff;
 
-/// Part of the key of fragments and of flows, so that equal addresses in two VLANs or tunnels are
-/// never mixed.
+/// Part of the key of fragments, so that equal addresses in two VLANs or tunnels are never mixed.
+/// Flows look at it more closely: mirrors show one connection in several networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
     /// Outer and inner VLAN id, [`NO_VLAN`] where there is none.
@@ -22,12 +22,6 @@ impl Default for Scope {
 }
 
 impl Scope {
-    /// The least of all.
-    pub(in crate::engine) const FIRST: Self = Self {
-        vlans: [0; 2],
-        tunnel: 0,
-    };
-
     /// The VLAN id next to the packet, when it was tagged.
     pub fn vlan(&self) -> Option<u16> {
         let [outer, inner] = self.vlans;

@@ -14,6 +14,8 @@ pub(super) struct Datagram<'a> {
     pub(super) payload: &'a [u8],
     /// Bytes at the end of the payload that were on the wire and are not here.
     pub(super) missing: usize,
+    /// Routers that it may still pass (TTL, hop limit).
+    pub(super) hops: u8,
     pub(super) fragment: Option<Fragment>,
     /// Of the header; IPv6 has none, which is as good as a right one.
     pub(super) checksum_is_right: bool,

@@ -21,6 +21,7 @@ pub(super) fn parse(bytes: &[u8], ending: Ending) -> Option<Datagram<'_>> {
         protocol: header.protocol().0,
         payload,
         missing,
+        hops: header.ttl(),
         fragment: fragment(&header),
         checksum_is_right: checksum_is_right(header.slice()),
     };

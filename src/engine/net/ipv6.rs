@@ -26,6 +26,7 @@ pub(super) fn parse(bytes: &[u8], ending: Ending) -> Option<Datagram<'_>> {
         protocol: header.next_header().0,
         payload,
         missing,
+        hops: header.hop_limit(),
         fragment: None,
         checksum_is_right: true,
     };

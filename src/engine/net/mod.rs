@@ -32,8 +32,10 @@ pub struct IpPacket<'a> {
     pub protocol: u8,
     /// What the packet carries, link padding removed.
     pub payload: &'a [u8],
-    /// Whether `payload` is shorter than the headers say (snap length).
-    pub cut: bool,
+    /// Routers that it may still pass (TTL, hop limit).
+    pub hops: u8,
+    /// Bytes by which `payload` is shorter than the headers say (snap length).
+    pub missing: u32,
 }
 
 /// Unwraps frames down to whole IP packets; owns the fragments that wait for others.
@@ -178,6 +180,7 @@ fn reassembled<'a>(last: &Datagram<'_>, whole: &'a Whole) -> Option<Datagram<'a>
         protocol: whole.protocol,
         payload: &whole.payload,
         missing: whole.missing,
+        hops: last.hops,
         fragment: None,
         checksum_is_right: true,
     };
@@ -197,7 +200,8 @@ fn packet<'a>(datagram: &Datagram<'a>, scope: Scope) -> IpPacket<'a> {
         dst: datagram.dst,
         protocol: datagram.protocol,
         payload: datagram.payload,
-        cut: datagram.missing > 0,
+        hops: datagram.hops,
+        missing: u32::try_from(datagram.missing).unwrap_or(u32::MAX),
     }
 }
 

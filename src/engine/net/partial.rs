@@ -257,6 +257,7 @@ mod tests {
             protocol: 6,
             payload,
             missing: 0,
+            hops: 64,
             fragment: None,
             checksum_is_right: true,
         }

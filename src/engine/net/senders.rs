@@ -98,6 +98,7 @@ mod tests {
             protocol: 6,
             payload: b"",
             missing: 0,
+            hops: 64,
             fragment: None,
             checksum_is_right: right,
         }

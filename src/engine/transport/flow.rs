@@ -2,8 +2,10 @@
 
 use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
+use crate::engine::link::Scope;
 use crate::engine::transport::assembler::{Assembler, Phase};
 use crate::engine::transport::flow_key::{FlowKey, Side};
+use crate::engine::transport::networks::Origin;
 use crate::engine::transport::queue::Links;
 use crate::engine::transport::slab::Id;
 use crate::engine::transport::{Direction, Segment, StreamContext};
@@ -32,11 +34,13 @@ pub(super) struct Flow<S> {
 /// What one side sends.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    pub(super) bytes: Assembler<Timestamp>,
+    pub(super) bytes: Assembler,
     /// Whether it has shown a right checksum.
     pub(super) checksums_right: bool,
-    /// Whether the snap length cut the last segment, so that a hole follows.
-    pub(super) cut: bool,
+    /// What is known against the bytes that come next.
+    pub(super) flags: Flags,
+    /// Where its first packet was seen.
+    pub(super) origin: Origin,
 }
 
 impl<S> Flow<S> {
@@ -97,10 +101,13 @@ impl<S> Flow<S> {
         }
     }
 
-    pub(super) fn context(&self, sender: Side, time: Timestamp) -> StreamContext {
+    /// The context of what one side sends, as far as it is the same for all of it.
+    pub(super) fn context(&self, sender: Side) -> StreamContext {
         StreamContext {
-            time,
-            scope: self.key.scope(),
+            time: Timestamp::default(),
+            scope: Scope::default(),
+            offset: 0,
+            acked: None,
             src: self.key.address(sender),
             dst: self.key.address(sender.other()),
             direction: self.direction(sender),
@@ -154,6 +161,23 @@ impl<S> Flow<S> {
         }
     }
 
+    /// Whether a segment may belong to this connection by the network that it was seen in. Nearly
+    /// always that is the one in which its side was seen before.
+    pub(super) fn may_own(&self, side: Side, segment: &Segment<'_>) -> bool {
+        let (known, seen) = (self.stream(side).origin, Origin::of(segment));
+        known.is_same_network(seen)
+            || (known.is_unknown() && self.stream(side.other()).origin.is_same_network(seen))
+            || (known.may_be(seen)
+                && (segment.syn || self.distance(side, segment) < STRANGE_DISTANCE_MAX))
+    }
+
+    /// Whether one of its sides was seen where the segment was.
+    pub(super) fn shares_network(&self, segment: &Segment<'_>) -> bool {
+        let seen = Origin::of(segment);
+        let known = [self.low.origin, self.high.origin];
+        known.into_iter().any(|one| one.is_same_network(seen))
+    }
+
     /// How far a segment lies from where this connection is, to tell connections of the same
     /// ports apart.
     pub(super) fn distance(&self, side: Side, segment: &Segment<'_>) -> u32 {
@@ -177,6 +201,8 @@ fn guess_client(segment: &Segment<'_>, sender: Side) -> Side {
     if from_client { sender } else { sender.other() }
 }
 
+/// How far from where a connection is a segment from another network may lie: few windows.
+const STRANGE_DISTANCE_MAX: u32 = 1 << 24;
 /// Bytes of data that a SYN can carry.
 const SYN_BYTES_MAX: i32 = 64 * 1024;
 /// How much later than a connection's last segment the copy of a frame may come.

@@ -4,7 +4,6 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::engine::link::Scope;
 use crate::engine::transport::Segment;
 
 /// Which of a flow's two endpoints: the one whose address and port come first, or the other.
@@ -25,14 +24,14 @@ impl Side {
     }
 }
 
-/// Both endpoints and the network, the same for both directions; half as large as two
-/// [`SocketAddr`]. IPv4 addresses stand in their mapped form (RFC 4291 §2.5.5.2), which no packet
+/// Both endpoints, the same for both directions; half as large as two [`SocketAddr`]. The network
+/// is no part of it: mirrors show one connection in several, or its two directions in two
+/// ([`Networks`](crate::engine::transport::networks)). IPv4 addresses stand in their mapped form (RFC 4291 §2.5.5.2), which no packet
 /// on a wire bears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
     low: Endpoint,
     high: Endpoint,
-    scope: Scope,
 }
 
 /// Address, then port, in the order in which they compare.
@@ -47,27 +46,26 @@ impl FlowKey {
     pub(in crate::engine) const FIRST: Self = Self {
         low: Endpoint::FIRST,
         high: Endpoint::FIRST,
-        scope: Scope::FIRST,
     };
 
     /// The key of the flow between two endpoints, in either order.
-    pub fn between(one: SocketAddr, other: SocketAddr, scope: Scope) -> Self {
-        Self::from_sender(one, other, scope).0
+    pub fn between(one: SocketAddr, other: SocketAddr) -> Self {
+        Self::from_sender(one, other).0
     }
 
     /// The key of a segment's flow, and which side sent it.
     pub(super) fn of(segment: &Segment<'_>) -> (Self, Side) {
-        Self::from_sender(segment.tuple.src, segment.tuple.dst, segment.scope)
+        Self::from_sender(segment.tuple.src, segment.tuple.dst)
     }
 
-    fn from_sender(src: SocketAddr, dst: SocketAddr, scope: Scope) -> (Self, Side) {
+    fn from_sender(src: SocketAddr, dst: SocketAddr) -> (Self, Side) {
         let (src, dst) = (Endpoint::new(src), Endpoint::new(dst));
         let (low, high, side) = if src <= dst {
             (src, dst, Side::Low)
         } else {
             (dst, src, Side::High)
         };
-        (Self { low, high, scope }, side)
+        (Self { low, high }, side)
     }
 
     pub(super) fn address(&self, side: Side) -> SocketAddr {
@@ -77,16 +75,11 @@ impl FlowKey {
         }
     }
 
-    pub(super) fn scope(&self) -> Scope {
-        self.scope
-    }
-
     fn words(&self) -> [u32; WORDS] {
         let [a, b, c, d] = self.low.address;
         let [e, f, g, h] = self.high.address;
         let ports = u32::from(self.low.port) << 16 | u32::from(self.high.port);
-        let [vlans, tunnel] = self.scope.words();
-        [a, b, c, d, e, f, g, h, ports, vlans, tunnel]
+        [a, b, c, d, e, f, g, h, ports]
     }
 }
 
@@ -143,11 +136,14 @@ impl KeyHasher {
         let sum = terms.fold(self.first, |sum, (word, factor)| {
             sum.wrapping_add(factor.wrapping_mul(u64::from(word)))
         });
-        (sum >> 32) as u32
+        // What is left is a line in the plane: ports in a row would meet in few buckets, with
+        // bad luck in the numbers.
+        let mixed = (sum ^ (sum >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as u32
     }
 }
 
-const WORDS: usize = 11;
+const WORDS: usize = 9;
 
 #[cfg(test)]
 mod tests {
@@ -175,8 +171,7 @@ mod tests {
         for port in 0..4096 {
             let high = Endpoint::new(SocketAddr::from(([192, 0, 2, 1], port)));
             let low = Endpoint::new(SocketAddr::from(([10, 0, 0, 1], 80)));
-            let scope = Scope::default();
-            let key = FlowKey { low, high, scope };
+            let key = FlowKey { low, high };
             used[hasher.hash(&key) as usize % used.len()] = true;
         }
         used.iter().filter(|used| **used).count()

@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 use crate::engine::counters::Counters;
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{
-    FLOW_IDLE, FLOW_LINGER, FLOWS_FORGOTTEN_PER_TICK_MAX, FLOWS_PER_KEY_MAX, HOLLOW_MEMORY_DIVISOR,
-    Limits, REORDER_MEMORY_DIVISOR,
+    FLOW_IDLE, FLOW_LINGER, FLOWS_FORGOTTEN_PER_TICK_MAX, FLOWS_PER_KEY_ANYWHERE_MAX,
+    FLOWS_PER_KEY_MAX, HOLLOW_MEMORY_DIVISOR, Limits, REORDER_MEMORY_DIVISOR,
 };
 use crate::engine::transport::flow::Flow;
 use crate::engine::transport::flow_key::{FlowKey, KeyHasher, Side};
@@ -163,10 +163,11 @@ impl<S: FlowState> FlowTable<S> {
         let mut found = self.with_key(bucket, key);
         let (first, flow) = found.next()?;
         if !flow.shares_key {
-            return Some(first);
+            return flow.may_own(side, segment).then_some(first);
         }
         let all = std::iter::once((first, flow)).chain(found);
-        all.min_by_key(|(_, flow)| flow.distance(side, segment))
+        all.filter(|(_, flow)| flow.may_own(side, segment))
+            .min_by_key(|(_, flow)| flow.distance(side, segment))
             .map(|(id, _)| id)
     }
 
@@ -231,7 +232,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         if let Some(id) = found {
             let second = seconds(self.now);
             self.work(id, |reading| {
-                reading.flow.links.last_seen = second;
+                reading.note_seen(segment, side, second);
                 reading.on_segment(segment, side);
             });
             self.keep_bounds();
@@ -250,7 +251,9 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         let id = self
             .table
             .with_key(bucket, key)
-            .find(|(_, flow)| flow.is_opened_by(side, segment, now))
+            .filter(|(_, flow)| flow.may_own(side, segment))
+            .filter(|(_, flow)| flow.is_opened_by(side, segment, now))
+            .max_by_key(|(_, flow)| flow.shares_network(segment))
             .map(|(id, _)| id)?;
         let flow = self.table.flows.get_mut(id)?;
         if !flow.closed {
@@ -266,7 +269,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         side: Side,
         segment: &Segment<'_>,
     ) -> Option<Id> {
-        self.make_room_for_key(bucket, &key);
+        self.make_room_for_key(bucket, &key, segment);
         self.make_room_for_flow();
         self.counters.flows_opened += 1;
         self.counters.flows_midstream += u64::from(!segment.syn);
@@ -281,19 +284,33 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     }
 
     /// Of too many connections of one key the oldest goes, an empty one first; those that are
-    /// over go at once.
-    fn make_room_for_key(&mut self, bucket: usize, key: &FlowKey) {
+    /// over go at once. First those of the segment's network, then of all.
+    fn make_room_for_key(&mut self, bucket: usize, key: &FlowKey, segment: &Segment<'_>) {
+        let here = |flow: &Flow<S>| flow.shares_network(segment);
+        self.make_room_among(bucket, key, FLOWS_PER_KEY_MAX, here);
+        self.make_room_among(bucket, key, FLOWS_PER_KEY_ANYWHERE_MAX, |_| true);
+    }
+
+    fn make_room_among(
+        &mut self,
+        bucket: usize,
+        key: &FlowKey,
+        max: usize,
+        counts: impl Fn(&Flow<S>) -> bool,
+    ) {
         let rank = |flow: &Flow<S>| (!flow.closed, !flow.is_embryonic(), flow.links.last_seen);
         loop {
             let flows = self.table.with_key(bucket, key);
-            let ranked = flows.map(|(id, flow)| (rank(flow), id));
+            let ranked = flows
+                .filter(|(_, flow)| counts(flow))
+                .map(|(id, flow)| (rank(flow), id));
             let (count, least) = ranked.fold((0, None), |(count, least), next| match least {
                 Some(least) if next >= least => (count + 1, Some(least)),
                 _ => (count + 1, Some(next)),
             });
             match least {
                 Some(((false, ..), id)) => self.remove(id),
-                Some((_, id)) if count >= FLOWS_PER_KEY_MAX => self.evict(id),
+                Some((_, id)) if count >= max => self.evict(id),
                 _ => return,
             }
         }
@@ -345,15 +362,9 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             return;
         };
         let before = Waiting::of(flow);
-        let mut reading = Reading {
-            flow,
-            now: self.now,
-            counters: self.counters,
-            handler: self.handler,
-            told: false,
-        };
+        let mut reading = Reading::new(flow, self.now, self.counters, self.handler);
         act(&mut reading);
-        let told = reading.told;
+        let told = reading.has_told();
         if flow.is_finished() || flow.closed {
             self.close(id);
         }

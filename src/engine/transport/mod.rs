@@ -14,12 +14,14 @@ mod checksum;
 mod flow;
 mod flow_key;
 mod flow_table;
+mod networks;
 mod queue;
 mod reading;
 mod segment;
 mod seq;
 mod slab;
 mod tuple;
+mod waiting;
 
 pub use flow_key::FlowKey;
 pub use flow_table::FlowTable;
@@ -44,10 +46,16 @@ pub enum Chunk<'a> {
 /// Where a chunk comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamContext {
-    /// Time stamp of the packet that made the chunk available.
+    /// Time stamp of the packet that completed the stream up to the chunk; of a chunk behind a hole
+    /// that was given up, its own.
     pub time: Timestamp,
-    /// The network that the connection belongs to.
+    /// The network that it was seen in.
     pub scope: Scope,
+    /// Where in its direction the chunk begins.
+    pub offset: u64,
+    /// Up to which offset of the other direction its sender had read, if that is known; for a gap,
+    /// how far the other direction was told.
+    pub acked: Option<u64>,
     /// Who sent the chunk.
     pub src: SocketAddr,
     /// Who it was for.
@@ -55,17 +63,20 @@ pub struct StreamContext {
     /// Which side the sender is held to be. A guess when the start was not seen: what the
     /// bytes look like has the last word.
     pub direction: Direction,
-    /// What is known of the flow so far: `MIDSTREAM`, `OVERLAP`, `TRUNCATED`.
+    /// What is known of the flow, `MIDSTREAM`, and of the chunk: `OVERLAP`, `TRUNCATED` (a gap with
+    /// it was cut off by the snap length).
     pub flags: Flags,
     /// What the bytes were carried in: clear text, unless a layer above took a cover off.
     pub scheme: Scheme,
 }
 
 impl StreamContext {
-    /// The same connection, seen from the other side.
+    /// The same connection, seen from the other side; where is not known.
     #[must_use]
     pub fn reversed(&self) -> Self {
         Self {
+            offset: 0,
+            acked: None,
             src: self.dst,
             dst: self.src,
             direction: self.direction.reversed(),

@@ -16,6 +16,9 @@ use crate::engine::transport::seq::SeqNum;
 pub struct Segment<'a> {
     /// The network that it belongs to.
     pub scope: Scope,
+    /// Routers that its packet may still pass: copies of it that were seen in several networks
+    /// differ in this.
+    pub hops: u8,
     /// Sender and receiver.
     pub tuple: FiveTuple,
     /// Number of its first byte (or of its SYN).
@@ -32,8 +35,8 @@ pub struct Segment<'a> {
     pub window: u16,
     /// Its bytes.
     pub payload: &'a [u8],
-    /// Whether the snap length cut the payload.
-    pub cut: bool,
+    /// Bytes of the payload that the snap length cut off.
+    pub missing: u32,
     /// Header and payload, as the checksum covers them.
     pub(super) bytes: &'a [u8],
 }
@@ -49,6 +52,7 @@ impl<'a> Segment<'a> {
         })?;
         Ok(Self {
             scope: packet.scope,
+            hops: packet.hops,
             tuple: FiveTuple {
                 src: SocketAddr::new(packet.src, tcp.source_port()),
                 dst: SocketAddr::new(packet.dst, tcp.destination_port()),
@@ -60,7 +64,7 @@ impl<'a> Segment<'a> {
             rst: tcp.rst(),
             window: tcp.window_size(),
             payload: tcp.payload(),
-            cut: packet.cut,
+            missing: packet.missing,
             bytes: packet.payload,
         })
     }
@@ -88,7 +92,7 @@ impl<'a> Segment<'a> {
     /// What its checksum says. A segment that the snap length cut cannot be verified. Reads every
     /// byte: ask only where the answer matters.
     pub(super) fn verify_checksum(&self) -> Verdict {
-        if self.cut {
+        if self.missing > 0 {
             return Verdict::Unfinished;
         }
         checksum::verify(self.tuple.src.ip(), self.tuple.dst.ip(), self.bytes)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::limits::{Limits, RESET_WAIT};
+use crate::engine::limits::{FLOWS_PER_KEY_ANYWHERE_MAX, Limits, RESET_WAIT};
 
 const CLIENT: &str = "203.0.113.9:50000";
 const SERVER: &str = "192.168.1.10:80";
@@ -160,6 +160,7 @@ impl Play {
 fn blank(src: &str, dst: &str, seq: u32) -> Segment<'static> {
     Segment {
         scope: Scope::default(),
+        hops: 64,
         tuple: FiveTuple {
             src: src.parse().unwrap(),
             dst: dst.parse().unwrap(),
@@ -171,7 +172,7 @@ fn blank(src: &str, dst: &str, seq: u32) -> Segment<'static> {
         rst: false,
         window: 1000,
         payload: b"",
-        cut: false,
+        missing: 0,
         bytes: b"",
     }
 }
@@ -484,18 +485,81 @@ fn a_flow_that_is_silent_for_long_is_forgotten() {
     assert_eq!(play.heard.closed, 1);
 }
 
+fn in_vlan(vlan: u16, hops: u8, segment: Segment<'static>) -> Segment<'static> {
+    let mut scope = Scope::default();
+    scope.push_vlan(vlan);
+    Segment {
+        scope,
+        hops,
+        ..segment
+    }
+}
+
+fn saying(payload: &'static str, segment: Segment<'static>) -> Segment<'static> {
+    Segment {
+        payload: payload.as_bytes(),
+        ..segment
+    }
+}
+
 #[test]
 fn equal_addresses_in_two_vlans_are_two_flows() {
     let mut play = Play::new();
-    play.open().client(1, "abc");
-    let mut tagged = Scope::default();
-    tagged.push_vlan(10);
-    play.feed(Segment {
-        scope: tagged,
-        payload: b"other",
-        ..from_client(1)
-    });
+    play.feed(in_vlan(10, 64, saying("abc", from_client(1))));
+    play.feed(in_vlan(20, 64, saying("other", from_client(1))));
     assert_eq!(play.counters.flows_opened, 2);
+    assert_eq!(play.requests(), "abcother");
+}
+
+#[test]
+fn a_packet_that_a_router_passed_on_to_another_vlan_is_one_packet() {
+    let mut play = Play::new();
+    play.feed(in_vlan(10, 64, saying("abc", from_client(1))));
+    play.feed(in_vlan(20, 63, saying("abc", from_client(1))));
+    play.feed(in_vlan(20, 63, saying("def", from_client(4))));
+    play.feed(in_vlan(10, 64, saying("def", from_client(4))));
+    assert_eq!(play.counters.flows_opened, 1);
+    assert_eq!(play.requests(), "abcdef");
+}
+
+#[test]
+fn a_packet_that_is_tagged_on_one_of_two_wires_is_one_packet() {
+    let mut play = Play::new();
+    play.open().client(1, "abc");
+    play.feed(in_vlan(10, 64, saying("abc", from_client(1))));
+    assert_eq!(play.counters.flows_opened, 1);
+    assert_eq!(play.requests(), "abc");
+}
+
+#[test]
+fn the_two_directions_may_be_seen_in_two_vlans() {
+    let mut play = Play::new();
+    play.feed(in_vlan(10, 64, saying("ask", from_client(1))));
+    let answer = Segment {
+        ack: Some(SeqNum(ISN + 4)),
+        ..from_server(1)
+    };
+    play.feed(in_vlan(20, 64, saying("answer", answer)));
+    assert_eq!(play.counters.flows_opened, 1);
+    assert_eq!(play.answers(), "answer");
+}
+
+#[test]
+fn far_from_where_a_connection_is_another_network_is_another_connection() {
+    let mut play = Play::new();
+    play.feed(in_vlan(10, 64, saying("abc", from_client(1))));
+    play.feed(in_vlan(20, 63, saying("other", from_client(1 << 28))));
+    assert_eq!(play.counters.flows_opened, 2);
+}
+
+#[test]
+fn one_key_in_many_networks_is_bounded() {
+    let mut play = Play::new();
+    for vlan in 1..200 {
+        play.feed(in_vlan(vlan, 64, saying("abc", from_client(1))));
+    }
+    assert_eq!(play.counters.flows_opened, 199);
+    assert_eq!(play.table.len(), FLOWS_PER_KEY_ANYWHERE_MAX);
 }
 
 /// A stream cut anywhere, each piece sent once or more, in any order that a network makes.
@@ -540,7 +604,8 @@ proptest! {
             let (src, dst) = if client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
             play.feed(Segment {
                 ack: ack.map(SeqNum),
-                syn, fin, rst, cut,
+                syn, fin, rst,
+                missing: if cut { 100 } else { 0 },
                 payload: &payload[..length],
                 ..blank(src, dst, seq)
             });

@@ -71,6 +71,14 @@ impl Body {
         }
     }
 
+    /// How many bytes of a hole lie behind the body for certain.
+    pub(super) fn beyond(self, gap: u64) -> u64 {
+        match self {
+            Self::Length(left) => gap.saturating_sub(left),
+            Self::Chunks { .. } | Self::UntilClose => 0,
+        }
+    }
+
     /// Takes a hole in the body into account; None when what follows the hole is unsure.
     pub(super) fn skip_gap(self, gap: u64) -> Option<Self> {
         match self {

@@ -7,6 +7,7 @@ use crate::engine::app::Observer;
 use crate::engine::event::EventId;
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{EARLY_RESPONSES_MAX, PIPELINED_REQUESTS_MAX};
+use crate::engine::transport::StreamContext;
 
 /// The requests of one connection that wait for their responses. On the heap, once there is one.
 #[derive(Debug, Default)]
@@ -26,6 +27,10 @@ struct Inner {
     /// The request of the last of them, once it came.
     overtaken: Option<RequestKind>,
     order: Order,
+    /// Requests that were lost and whose answers have not been seen.
+    owed: Option<Owed>,
+    /// Where the first of the server's bytes stood.
+    heard: Option<u64>,
     /// Whether the order was certain when those that wait came.
     front_is_certain: bool,
     /// Who connected to the proxy in front, by the PROXY protocol.
@@ -50,7 +55,61 @@ enum Order {
 pub(super) struct Awaited {
     pub(super) event: Option<EventId>,
     pub(super) kind: RequestKind,
+    /// Where its last bytes begin in the client's direction.
+    sent: u64,
+    /// How far the client had read the server's direction when it sent them.
+    read: Option<u64>,
+    /// Whether an answer to a request that was lost may come first.
+    unsure: bool,
 }
+
+impl Awaited {
+    /// A request whose head is complete with the chunk at hand.
+    pub(super) fn new(event: Option<EventId>, kind: RequestKind, context: &StreamContext) -> Self {
+        Self {
+            event,
+            kind,
+            sent: context.offset,
+            read: context.acked,
+            unsure: false,
+        }
+    }
+
+    /// Whether bytes of the server's were sent before it had the request, or read by the client
+    /// before it sent the request: then they answer another.
+    fn is_behind(&self, answer: &StreamContext) -> bool {
+        let unseen = answer.acked.is_some_and(|acked| acked <= self.sent);
+        unseen || self.read.is_some_and(|read| answer.offset < read)
+    }
+}
+
+/// Requests may have been lost: an answer to them is still to come, unless the client reads one
+/// before its next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::app) struct Owed {
+    /// How far the server's direction had been told.
+    told: Option<u64>,
+}
+
+impl Owed {
+    /// What is owed after a gap of so many bytes, which may have swallowed a `part` of a head.
+    pub(in crate::engine::app) fn for_gap(gap: u64, part: bool, told: Option<u64>) -> Option<Self> {
+        (part || gap >= REQUEST_BYTES_MIN).then_some(Self { told })
+    }
+
+    /// What is owed after bytes that are no request line: the end of a message that began before.
+    pub(in crate::engine::app) fn for_rest(passed: bool, read: Option<u64>) -> Option<Self> {
+        passed.then_some(Self { told: read })
+    }
+
+    /// Whether the client had read more of the server's bytes when it sent a request.
+    fn is_settled_by(&self, one: &Awaited) -> bool {
+        self.told.is_some() && one.read > self.told
+    }
+}
+
+/// The shortest request that real servers take: `GET / HTTP/1.0` and two line feeds.
+const REQUEST_BYTES_MIN: u64 = 16;
 
 /// What a request means for its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,6 +197,9 @@ impl Exchange {
             }
             return;
         }
+        let owed = inner.owed.take();
+        let unsure = owed.is_some_and(|owed| !owed.is_settled_by(&one));
+        let one = Awaited { unsure, ..one };
         match (inner.order, inner.front) {
             (Order::Certain, _) | (Order::Alone, None) => inner.push(one, observer),
             (Order::Alone, Some(_)) => {
@@ -159,7 +221,7 @@ impl Exchange {
     /// A status line was read.
     pub(super) fn answer(
         &mut self,
-        time: Timestamp,
+        context: &StreamContext,
         status: u16,
         observer: &mut impl Observer,
     ) -> Answer {
@@ -169,7 +231,8 @@ impl Exchange {
             _ => {}
         }
         observer.counters().responses += 1;
-        let Some(one) = self.pop() else {
+        let time = context.time;
+        let Some(one) = self.pop_for(context, observer) else {
             self.note_unmatched(time, status, observer);
             return match status {
                 204 | 304 => Answer::Bodiless,
@@ -186,6 +249,26 @@ impl Exchange {
         }
     }
 
+    /// Takes the request that these bytes of the server's answer.
+    fn pop_for(&mut self, answer: &StreamContext, observer: &mut impl Observer) -> Option<Awaited> {
+        let inner = self.inner.as_mut()?;
+        let front = inner.front.as_mut()?;
+        if inner.front_is_certain {
+            return self.pop();
+        }
+        if front.is_behind(answer) {
+            front.unsure = false;
+            return None;
+        }
+        // Bytes that the client had not read when it asked, and that were not seen.
+        let missed = front.read.is_some() && front.read < inner.heard;
+        if front.unsure || missed {
+            inner.order = Order::Lost;
+            inner.give_up(observer);
+        }
+        self.pop()
+    }
+
     /// Takes the first request that waits.
     pub(super) fn pop(&mut self) -> Option<Awaited> {
         let inner = self.inner.as_mut()?;
@@ -200,10 +283,36 @@ impl Exchange {
         self.inner().doubt(observer);
     }
 
-    /// Responses may have been missed: nothing that waits can be matched any more.
-    pub(super) fn lose(&mut self, observer: &mut impl Observer) {
+    /// Takes note of requests that may have been missed. What waits and was not matched for certain
+    /// is given up: the next answer may be to what was missed.
+    pub(super) fn owe(&mut self, owed: Option<Owed>, observer: &mut impl Observer) {
+        if owed.is_none() {
+            return;
+        }
+        let inner = self.inner();
+        inner.owed = owed;
+        if !inner.front_is_certain {
+            inner.give_up(observer);
+        }
+    }
+
+    /// Takes note of where the server's bytes begin.
+    pub(super) fn hear(&mut self, offset: u64) {
+        if let Some(inner) = self.inner.as_mut() {
+            inner.heard.get_or_insert(offset);
+        }
+    }
+
+    /// Responses may have been missed among the server's bytes up to `end`, if that is known:
+    /// nothing that waits can be matched any more, unless it was sent when the client had read
+    /// them all.
+    pub(super) fn lose(&mut self, end: Option<u64>, observer: &mut impl Observer) {
         let inner = self.inner();
         inner.doubt(observer);
+        if end.is_some() && inner.front.is_some_and(|front| front.read >= end) {
+            inner.front_is_certain = false;
+            return;
+        }
         if !inner.behind.is_empty() || inner.untold > 0 {
             inner.order = Order::Lost;
         }
@@ -231,6 +340,7 @@ impl Exchange {
 
     fn note_unmatched(&mut self, time: Timestamp, status: u16, observer: &mut impl Observer) {
         let inner = self.inner();
+        inner.owed = None;
         let is_early = inner.order == Order::Certain && inner.untold == 0;
         if is_early && inner.early.len() < EARLY_RESPONSES_MAX {
             inner.early.push_back((time, status));

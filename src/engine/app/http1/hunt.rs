@@ -60,6 +60,33 @@ enum Likeness {
 }
 
 impl Hunt {
+    /// The beginning of a line that may be one.
+    pub(in crate::engine::app) fn held(&self) -> &[u8] {
+        match self {
+            Self::Holding(line) => &line.bytes,
+            Self::LineStart | Self::WithinLine => &[],
+        }
+    }
+
+    /// Searches on, and tells whether bytes were passed over that belong to no such line, empty
+    /// lines apart.
+    pub(in crate::engine::app) fn pass<'a>(
+        &mut self,
+        sought: Sought,
+        bytes: &'a [u8],
+    ) -> (Found<'a>, bool) {
+        let before = self.held().len();
+        let found = self.feed(sought, bytes);
+        let kept = match &found {
+            Found::Nothing => self.held().len(),
+            Found::Line { held, rest, .. } => held.len() + rest.len(),
+        };
+        let passed = (before + bytes.len()).saturating_sub(kept);
+        let start = bytes.get(..passed).unwrap_or(bytes);
+        let blank = before == 0 && start.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        (found, passed > 0 && !blank)
+    }
+
     /// Bytes on the heap.
     pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
         match self {

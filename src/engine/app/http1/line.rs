@@ -39,6 +39,39 @@ impl<'a> RequestLine<'a> {
         })
     }
 
+    /// Splits a line that was cut behind its target, in the blank or in the version.
+    pub(super) fn parse_cut(start: &'a [u8]) -> Option<Self> {
+        if let Some(whole) = Self::parse(start).filter(|line| line.version.is_some()) {
+            return Some(whole);
+        }
+        let (method, rest) = split_at_blank(start)?;
+        let rest = trim_blanks_start(rest);
+        let blank = memrchr2(b' ', b'\t', rest)?;
+        let (target, version) = rest.split_at_checked(blank)?;
+        let version = version.get(1..)?.to_ascii_uppercase();
+        let target = trim_blanks(target);
+        let possible = is_token(method)
+            && !target.is_empty()
+            && !has_control_bytes(start)
+            && (b"HTTP/1.".starts_with(&version) || version.starts_with(b"HTTP/"));
+        possible.then_some(Self {
+            method,
+            target,
+            version: Some(HttpVersion::Http11),
+        })
+    }
+
+    /// Whether the beginning of a line that was cut may stand anywhere, as [`is_certain_request_line`].
+    pub(super) fn is_certain_cut(start: &'a [u8]) -> bool {
+        Self::parse_cut(start).is_some_and(|line| line.is_certain())
+    }
+
+    fn is_certain(&self) -> bool {
+        self.version.is_some()
+            && METHODS.contains(&self.method)
+            && (matches!(self.target.first(), Some(b'/' | b'*')) || self.authority().is_some())
+    }
+
     /// The authority that the target names (RFC 9112 §3.2): of the absolute form, or all of it
     /// after CONNECT.
     pub(super) fn authority(&self) -> Option<&'a [u8]> {
@@ -57,11 +90,7 @@ impl<'a> RequestLine<'a> {
 /// Whether a line that may stand anywhere is a request line beyond reasonable doubt: a method
 /// that is in use, a target as targets are, a version.
 pub(in crate::engine::app) fn is_certain_request_line(line: &[u8]) -> bool {
-    RequestLine::parse(line).is_some_and(|parsed| {
-        parsed.version.is_some()
-            && METHODS.contains(&parsed.method)
-            && (matches!(parsed.target.first(), Some(b'/' | b'*')) || parsed.authority().is_some())
-    })
+    RequestLine::parse(line).is_some_and(|parsed| parsed.is_certain())
 }
 
 /// Whether a line that has begun so can still become one.
@@ -272,6 +301,29 @@ mod tests {
         expect("GET / HTTP/0.9", "GET", "/", nought);
         expect("GET / HTTP/2.0", "GET", "/", one);
         expect("GET /x", "GET", "/x", None);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_tells_its_target_once_that_is_complete() {
+        for (start, target) in [
+            ("GET /x HTTP/1.1\r", Some("/x")),
+            ("GET /x HTTP/1.1", Some("/x")),
+            ("GET /x HTTP/1.", Some("/x")),
+            ("GET /x h", Some("/x")),
+            ("GET /x ", Some("/x")),
+            ("GET /x y HT", Some("/x y")),
+            ("GET /x", None),
+            ("GET /x y", None),
+            ("GET /x HTTX", None),
+            ("GET  ", None),
+            ("GET", None),
+        ] {
+            let line = RequestLine::parse_cut(start.as_bytes());
+            let found = line.map(|line| line.target);
+            assert_eq!(found, target.map(str::as_bytes), "{start:?}");
+        }
+        assert!(RequestLine::is_certain_cut(b"GET /x HT"));
+        assert!(!RequestLine::is_certain_cut(b"BREW /x HT"));
     }
 
     #[test]

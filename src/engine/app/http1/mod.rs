@@ -24,6 +24,7 @@ mod responses;
 mod skim;
 mod walk;
 
+pub(super) use exchange::Owed;
 pub(super) use hunt::{Found, Hunt, Sought};
 pub(super) use line::{StatusLine, is_certain_request_line, is_token, may_become_request_line};
 
@@ -92,6 +93,19 @@ impl Http1 {
         }
     }
 
+    /// Says whether requests may have been lost, and where the server's bytes began.
+    pub(super) fn took_up(
+        &mut self,
+        owed: Option<Owed>,
+        heard: Option<u64>,
+        observer: &mut impl Observer,
+    ) {
+        self.exchange.owe(owed, observer);
+        if let Some(heard) = heard {
+            self.exchange.hear(heard);
+        }
+    }
+
     /// The server's first bytes are not to be had: its next status line counts.
     pub(super) fn lose_responses(&mut self, observer: &mut impl Observer) {
         self.responses = Responses::lost(Hunt::LineStart);
@@ -147,6 +161,15 @@ impl Http1 {
         self.requests.interest().max(waiting)
     }
 
+    /// The part of a head that is held.
+    pub(super) fn held(&self, direction: Direction) -> &[u8] {
+        if direction == self.requests.from {
+            self.requests.held()
+        } else {
+            self.responses.held()
+        }
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         self.requests.heap_bytes() + self.responses.heap_bytes() + self.exchange.heap_bytes()
@@ -185,6 +208,7 @@ impl Http1 {
         bytes: &'a [u8],
         observer: &mut impl Observer,
     ) -> Outcome<'a> {
+        self.exchange.hear(context.offset);
         let mut reading = Reading {
             context,
             exchange: &mut self.exchange,

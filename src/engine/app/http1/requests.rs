@@ -1,9 +1,10 @@
 //! The client's side: request heads read, bodies skipped.
 
 use crate::engine::app::http1::body::{Body, Skipped};
-use crate::engine::app::http1::exchange::{Awaited, Exchange, RequestKind};
+use crate::engine::app::http1::exchange::{Awaited, Exchange, Owed, RequestKind};
 use crate::engine::app::http1::framing::{Follows, Framing};
 use crate::engine::app::http1::hunt::{Found, Hunt, Sought};
+use crate::engine::app::http1::line::RequestLine;
 use crate::engine::app::http1::partial;
 use crate::engine::app::http1::skim::{Skim, Skimmed};
 use crate::engine::app::http1::walk::{NoRequestLine, Walk, find_host, header_fields};
@@ -105,6 +106,15 @@ impl Requests {
         }
     }
 
+    /// The part of a head that is held.
+    pub(super) fn held(&self) -> &[u8] {
+        match &self.place {
+            Place::Head(held) => held,
+            Place::Lost(hunt) => hunt.held(),
+            _ => &[],
+        }
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         match &self.place {
@@ -147,16 +157,44 @@ impl Requests {
             self.place = Place::Body(body);
             return;
         }
-        match std::mem::take(&mut self.place) {
+        let told = reading.context.acked;
+        let owed = match std::mem::take(&mut self.place) {
+            // The snap length cut the frame: it is this head that goes on in the gap.
             Place::Head(held) if reading.context.flags.contains(Flags::TRUNCATED) => {
-                self.report_part(&held, Flags::GAP, reading); // the snap length cut the frame
+                let known = self.report_cut(&held, reading);
+                Owed::for_gap(0, !known, told)
+            }
+            Place::Unwanted(skim) if reading.context.flags.contains(Flags::TRUNCATED) => {
+                self.after_cut(None, skim.about(), reading);
+                None
             }
             Place::Head(_) | Place::Unwanted(..) => {
                 reading.observer.counters().http1_heads_lost += 1;
+                Owed::for_gap(gap, true, told)
             }
-            _ => {}
-        }
+            Place::Body(body) => Owed::for_gap(body.beyond(gap), false, told),
+            Place::Lost(hunt) => self.lose_line(hunt.held(), gap, reading),
+            Place::Start => Owed::for_gap(gap, false, told),
+        };
         self.lose(Hunt::LineStart, reading);
+        reading.exchange.owe(owed, reading.observer);
+    }
+
+    /// A hole while a request line is sought, of which the beginning may be held.
+    fn lose_line(
+        &mut self,
+        held: &[u8],
+        gap: u64,
+        reading: &mut Reading<'_, impl Observer>,
+    ) -> Option<Owed> {
+        let told = reading.context.acked;
+        let cut = reading.context.flags.contains(Flags::TRUNCATED);
+        if cut && RequestLine::is_certain_cut(held) {
+            self.report_cut(held, reading);
+            return None;
+        }
+        reading.observer.counters().http1_heads_lost += u64::from(!held.is_empty());
+        Owed::for_gap(gap, !held.is_empty(), told)
     }
 
     fn at_start<'a>(
@@ -305,7 +343,8 @@ impl Requests {
             }
             Skimmed::End(kind, framing, rest) => {
                 reading.observer.counters().requests_not_watched += 1;
-                self.after_head(Awaited { event: None, kind }, &framing, reading);
+                let one = Awaited::new(None, kind, reading.context);
+                self.after_head(one, &framing, reading);
                 Step::Rest(rest)
             }
         }
@@ -333,7 +372,10 @@ impl Requests {
         bytes: &'a [u8],
         reading: &mut Reading<'_, impl Observer>,
     ) -> Step<'a> {
-        match hunt.feed(Sought::Request, bytes) {
+        let (found, passed) = hunt.pass(Sought::Request, bytes);
+        let owed = Owed::for_rest(passed, reading.context.acked);
+        reading.exchange.owe(owed, reading.observer);
+        match found {
             Found::Nothing => {
                 self.place = Place::Lost(hunt);
                 Step::Rest(&[])
@@ -370,7 +412,8 @@ impl Requests {
             Some(_) => RequestKind::of(line.method),
             None => RequestKind::Simple,
         };
-        self.after_head(Awaited { event, kind }, &walk.framing, reading);
+        let one = Awaited::new(event, kind, reading.context);
+        self.after_head(one, &walk.framing, reading);
     }
 
     /// A head was read to its end, or as far as it goes.
@@ -431,22 +474,52 @@ impl Requests {
         reading.observer.on_request(&context, &request)
     }
 
-    /// Tells what is known of a head whose end will not be seen: a watched request whose first
-    /// line and host are complete was made, whatever followed them.
-    fn report_part(&mut self, held: &[u8], flags: Flags, reading: &mut Reading<'_, impl Observer>) {
-        let walk = match Walk::over(held) {
-            Ok(walk) if self.watched == Some(true) => walk,
-            _ => {
-                reading.observer.counters().http1_heads_lost += 1;
-                return;
-            }
+    /// Tells what is known of a head that the snap length cut, if its target is complete and it is
+    /// wanted. Whether its answer can be told from others.
+    fn report_cut(&mut self, held: &[u8], reading: &mut Reading<'_, impl Observer>) -> bool {
+        let Some(walk) = Walk::over_cut(held) else {
+            reading.observer.counters().http1_heads_lost += 1;
+            return false;
+        };
+        let Some(line) = walk.line else {
+            return false;
+        };
+        let wanted = reading
+            .observer
+            .is_watched(walk.authority.unwrap_or_default());
+        let event = match wanted {
+            true => self.report(held, &walk, Flags::TRUNCATED, reading),
+            false => None,
+        };
+        self.after_cut(event, RequestKind::of(line.method), reading);
+        true
+    }
+
+    /// A head ends where its frame was cut.
+    fn after_cut(
+        &mut self,
+        event: Option<EventId>,
+        kind: RequestKind,
+        reading: &mut Reading<'_, impl Observer>,
+    ) {
+        if event.is_none() {
+            reading.observer.counters().http1_heads_lost += 1;
+        }
+        let one = Awaited::new(event, kind, reading.context);
+        self.after_head(one, &Framing::default(), reading);
+    }
+
+    /// Tells what is known of a watched head beyond the bound.
+    fn report_part(&mut self, held: &[u8], reading: &mut Reading<'_, impl Observer>) {
+        let Ok(walk) = Walk::over(held) else {
+            return;
         };
         let Some(line) = walk.line else {
             return;
         };
-        let event = self.report(held, &walk, flags.with(Flags::TRUNCATED), reading);
-        let kind = RequestKind::of(line.method);
-        self.after_head(Awaited { event, kind }, &Framing::default(), reading);
+        let event = self.report(held, &walk, Flags::TRUNCATED, reading);
+        let one = Awaited::new(event, RequestKind::of(line.method), reading.context);
+        self.after_head(one, &Framing::default(), reading);
     }
 
     fn too_long<'a>(
@@ -457,7 +530,7 @@ impl Requests {
     ) -> Step<'a> {
         reading.observer.counters().http1_head_too_long += 1;
         if self.watched == Some(true) {
-            self.report_part(held, Flags::NONE, reading);
+            self.report_part(held, reading);
         }
         self.lose(Hunt::WithinLine, reading);
         Step::Rest(rest)

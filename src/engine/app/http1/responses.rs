@@ -57,6 +57,14 @@ impl Responses {
         }
     }
 
+    /// The beginning of a line that may be a status line.
+    pub(super) fn held(&self) -> &[u8] {
+        match &self.place {
+            Place::Lost(hunt) => hunt.held(),
+            _ => &[],
+        }
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         match &self.place {
@@ -102,7 +110,8 @@ impl Responses {
         if matches!(self.place, Place::Line(_) | Place::Head(_)) {
             reading.observer.counters().http1_heads_lost += 1;
         }
-        self.lose(Hunt::LineStart, reading);
+        let end = reading.context.offset.checked_add(gap);
+        self.lose(Hunt::LineStart, end, reading);
     }
 
     /// The request of the response that was read last is seen only now: HEAD has no body.
@@ -129,8 +138,8 @@ impl Responses {
                 }
             }
             StatusLine::Status(status) => {
-                let time = reading.context.time;
-                let answer = reading.exchange.answer(time, status, reading.observer);
+                let (context, observer) = (reading.context, &mut *reading.observer);
+                let answer = reading.exchange.answer(context, status, observer);
                 self.place = Place::Head(Skim::within_first_line(answer));
             }
             StatusLine::No => self.refuse(reading),
@@ -145,7 +154,7 @@ impl Responses {
             self.place = Place::Body(Body::UntilClose);
         } else {
             reading.observer.counters().http1_malformed += 1;
-            self.lose(Hunt::WithinLine, reading);
+            self.lose(Hunt::WithinLine, None, reading);
         }
     }
 
@@ -184,7 +193,7 @@ impl Responses {
                     Follows::Body(body) => self.place = Place::Doubtful(body),
                     Follows::Unsure => {
                         reading.observer.counters().http1_malformed += 1;
-                        self.lose(Hunt::WithinLine, reading);
+                        self.lose(Hunt::WithinLine, None, reading);
                     }
                 }
                 Step::Rest(rest)
@@ -206,7 +215,7 @@ impl Responses {
             Skipped::Rest(rest) => Step::Rest(rest),
             Skipped::Malformed(rest) => {
                 reading.observer.counters().http1_malformed += 1;
-                self.lose(Hunt::WithinLine, reading);
+                self.lose(Hunt::WithinLine, None, reading);
                 Step::Rest(rest)
             }
         }
@@ -242,9 +251,9 @@ impl Responses {
         }
     }
 
-    fn lose(&mut self, hunt: Hunt, reading: &mut Reading<'_, impl Observer>) {
+    fn lose(&mut self, hunt: Hunt, end: Option<u64>, reading: &mut Reading<'_, impl Observer>) {
         self.place = Place::Lost(hunt);
-        reading.exchange.lose(reading.observer);
+        reading.exchange.lose(end, reading.observer);
     }
 }
 

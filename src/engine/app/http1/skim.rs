@@ -60,6 +60,14 @@ impl<A: Copy> Skim<A> {
         }
     }
 
+    /// What was remembered of its first line.
+    pub(super) fn about(&self) -> A {
+        match self {
+            Self::Bare { about, .. } => *about,
+            Self::Holding(held) => held.about,
+        }
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         match self {

@@ -69,6 +69,17 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
+    /// Walks over the beginning of a head that was cut there; None when its target may go on.
+    pub(super) fn over_cut(head: &'a [u8]) -> Option<Self> {
+        let mut walk = Self::over(head).ok()?;
+        if walk.line.is_none() {
+            let line = RequestLine::parse_cut(head)?;
+            walk.authority = line.authority();
+            walk.line = Some(line);
+        }
+        Some(walk)
+    }
+
     fn over_fields(&mut self, bytes: &'a [u8]) {
         let mut fields = Fields::new(bytes);
         self.complete = loop {

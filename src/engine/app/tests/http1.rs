@@ -806,19 +806,78 @@ fn where_bytes_are_missing() {
     );
 }
 
+/// Frames cut in a head, behind Host, in Host, in the version and in the target.
+const CUT: [&str; 12] = [
+    ">GET /x HTTP/1.1|Host: h|Cookie: abc",
+    ">GAP200",
+    ">GET /y HTTP/1.1|Host: other|Cookie: abc",
+    ">GAP200",
+    ">GET /z HTTP/1.1|Hos",
+    ">GAP200",
+    ">GET /u HT",
+    ">GAP200",
+    ">GET http://h/v ",
+    ">GAP200",
+    ">GET /w",
+    ">GAP200",
+];
+
 #[test]
 fn a_frame_cut_by_the_snap_length_gives_what_it_holds() {
-    let script = [
-        ">GET /x HTTP/1.1|Host: h|Cookie: abc",
-        ">GAP200",
-        ">GET /y HTTP/1.1|Host: other|Cookie: abc",
-        ">GAP200",
-        ">GET /z HTTP/1.1|Hos",
-        ">GAP200",
-    ];
-    let notes = play_with(Flags::TRUNCATED, &script);
-    assert_eq!(notes.lines, ["GET h /x gap truncated", "1: -"]);
+    let needs_host = Notes {
+        needs_host: true,
+        ..Notes::default()
+    };
+    let notes = play_to(needs_host, Flags::TRUNCATED, &CUT[..6]);
+    assert_eq!(notes.lines, ["GET h /x truncated", "1: -"]);
     assert_eq!(notes.counters.http1_heads_lost, 2);
+}
+
+#[test]
+fn of_all_hosts_a_cut_head_is_told_once_its_target_is_complete() {
+    let notes = play_with(Flags::TRUNCATED, &CUT);
+    let told: Vec<_> = notes
+        .lines
+        .iter()
+        .filter(|line| line.contains("GET"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "GET h /x truncated",
+            "GET - /z gap truncated",
+            "GET - /u gap truncated",
+            "GET h http://h/v gap truncated"
+        ]
+    );
+    assert_eq!(notes.counters.http1_heads_lost, 2);
+}
+
+#[test]
+fn the_answer_to_a_cut_head_is_its_own() {
+    for head in [
+        ">GET /x HTTP/1.1|Host: h|Coo",
+        ">GET /x HTTP/1.1|Host: other|Coo",
+    ] {
+        let notes = play_with(
+            Flags::TRUNCATED,
+            &[
+                head,
+                ">GAP200",
+                "<HTTP/1.1 404 No|Content-Length: 0||",
+                ">GET /y HTTP/1.1|Host: h||",
+                "<HTTP/1.1 200 OK||",
+            ],
+        );
+        let found = |line: &str| notes.lines.iter().any(|one| one.contains(line));
+        assert!(found(": 200"), "{:?}", notes.lines);
+        assert_eq!(
+            found(": 404"),
+            head.contains("Host: h|"),
+            "{:?}",
+            notes.lines
+        );
+    }
 }
 
 #[test]

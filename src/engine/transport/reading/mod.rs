@@ -1,0 +1,494 @@
+//! One segment, or the passing of time, at work on one flow.
+//!
+//! # What is believed
+//! - **Order between the directions.** Mirrors put the two directions of a port into one queue and
+//!   often not in the order in which they passed. An answer whose acknowledgement covers bytes of
+//!   the client's that were not seen yet waits for them, and where bytes of the client's are given
+//!   up, each answer is told before what the client sent behind the bytes that it acknowledges: so
+//!   an answer to what was lost is never taken for the answer to what follows.
+//! - **Holes.** A hole that the receiver acknowledged is a loss of the mirror's: it is skipped
+//!   after [`HOLE_ACKED_WAIT`], which lets bytes in that came after their acknowledgement. One that
+//!   nobody acknowledged is waited for as long as [`HOLE_WAIT`]. If the receiver was heard to lack
+//!   the same bytes all that time, then what waits behind them never reached it and is dropped: a
+//!   forged segment far ahead cannot pull the stream away from the real bytes.
+//! - **Time.** Bytes that waited are told with the time at which they came, or at which the hole
+//!   before them was filled; that a hole was given up in the meantime changes no time.
+//! - **Resets.** Exactly at the next byte, a reset counts (RFC 5961 §3.2); inside the window it
+//!   waits until the stream gets there, and falls if the stream goes on beyond it; outside it is
+//!   ignored. A reset that counts is told after [`RESET_WAIT`]: what the other side had in flight
+//!   still arrives, and the sender's own further bytes are read only if the other side acknowledges
+//!   them, which shows that it never saw the reset.
+//! - **Data in a SYN** (RFC 7413) is read when the other side acknowledges it, when more bytes
+//!   follow it, or when no answer is seen; servers without Fast Open ignore it and get it again.
+//! - **Checksums.** A wrong one drops a segment only from a side that has shown right ones: on its
+//!   sender's own machine, every one is unfinished. They are verified where a decoy could gain
+//!   something: on SYN, FIN and RST, on all that a client sends, and on a server's bytes unless
+//!   they are bulk in order, which is most of the traffic and where only a body would differ.
+
+use crate::engine::counters::Counters;
+use crate::engine::event::{Flags, Scheme};
+use crate::engine::frame::Timestamp;
+use crate::engine::limits::{HOLE_ACKED_WAIT, REORDER_BYTES_PER_DIRECTION_MAX};
+use crate::engine::transport::assembler::{Assembler, Phase, Sink, Told};
+use crate::engine::transport::checksum::Verdict;
+use crate::engine::transport::flow::{Flow, Stream};
+use crate::engine::transport::flow_key::Side;
+use crate::engine::transport::networks::Origin;
+use crate::engine::transport::queue::Class;
+use crate::engine::transport::waiting::{End, Overlap, Stamp, after};
+use crate::engine::transport::{
+    Chunk, Direction, FlowState, Segment, StreamContext, StreamHandler,
+};
+
+mod patience;
+mod resets;
+
+/// A flow at the moment at which something happens to it.
+pub(super) struct Reading<'a, S, H> {
+    flow: &'a mut Flow<S>,
+    now: Timestamp,
+    counters: &'a mut Counters,
+    handler: &'a mut H,
+    /// Whether the layer above was told anything.
+    told: bool,
+    /// The side whose next bytes have just come: what waited for them is complete only now.
+    filled: Option<Side>,
+}
+
+impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
+    pub(super) fn new(
+        flow: &'a mut Flow<S>,
+        now: Timestamp,
+        counters: &'a mut Counters,
+        handler: &'a mut H,
+    ) -> Self {
+        Self {
+            flow,
+            now,
+            counters,
+            handler,
+            told: false,
+            filled: None,
+        }
+    }
+
+    /// Whether the layer above was told anything.
+    pub(super) fn has_told(&self) -> bool {
+        self.told
+    }
+
+    /// Notes when a segment came, and of a side's first one where it was seen.
+    pub(super) fn note_seen(&mut self, segment: &Segment<'_>, side: Side, second: u32) {
+        self.flow.links.last_seen = second;
+        let origin = &mut self.flow.stream_mut(side).origin;
+        if origin.is_unknown() {
+            *origin = Origin::of(segment);
+        }
+    }
+
+    pub(super) fn on_segment(&mut self, segment: &Segment<'_>, side: Side) {
+        if self.flow.closed {
+            self.counters.duplicate_bytes += segment.payload.len() as u64;
+            return;
+        }
+        if self.is_decoy(segment, side) {
+            self.counters.tcp_checksum_wrong += 1;
+            return;
+        }
+        if !self.flow.stream(side.other()).bytes.is_known() {
+            self.start_other(segment, side);
+        }
+        if self.is_next(segment, side) {
+            let acked = self.acked(segment, side);
+            if !self.is_early(side, acked) {
+                return self.deliver(segment, side, acked);
+            }
+        }
+        if segment.segment_len() > 0 || segment.rst || self.flow.is_waiting() {
+            self.on_odd_segment(segment, side);
+        }
+    }
+
+    /// Of a connection whose start was seen, the first acknowledgement tells where the other side
+    /// starts, though its SYN was missed.
+    fn start_other(&mut self, segment: &Segment<'_>, side: Side) {
+        let plain = !segment.syn && !segment.rst && !self.flow.flags.contains(Flags::MIDSTREAM);
+        if let Some(ack) = segment.ack.filter(|_| plain) {
+            self.flow.stream_mut(side.other()).bytes.start_at(ack);
+        }
+    }
+
+    /// Whether a segment is the next bytes and nothing else: nearly all that carry any are.
+    fn is_next(&self, segment: &Segment<'_>, side: Side) -> bool {
+        let stream = self.flow.stream(side);
+        let plain = !(segment.syn || segment.fin || segment.rst) && segment.missing == 0;
+        plain
+            && !segment.payload.is_empty()
+            && stream.bytes.is_open()
+            && stream.bytes.distance(segment.seq) == 0
+            && stream.flags.is_empty()
+            && !self.flow.is_waiting()
+    }
+
+    fn deliver(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {
+        let bytes = &self.flow.stream(side).bytes;
+        let context = StreamContext {
+            time: self.now,
+            scope: segment.scope,
+            src: segment.tuple.src,
+            dst: segment.tuple.dst,
+            direction: self.flow.direction(side),
+            offset: bytes.next(),
+            acked,
+            flags: self.flow.flags,
+            scheme: Scheme::Http,
+        };
+        let chunk = Chunk::Data(segment.payload);
+        let handler = &mut *self.handler;
+        let state = self.flow.state.get_or_insert_with(|| handler.on_open());
+        handler.on_chunk(&context, chunk, state, self.counters);
+        let stream = self.flow.stream_mut(side);
+        stream.bytes.advance(segment.payload.len());
+        self.told = true;
+    }
+
+    fn on_odd_segment(&mut self, segment: &Segment<'_>, side: Side) {
+        let before = Side::BOTH.map(|side| Mark::of(self.flow.stream(side)));
+        if segment.rst {
+            self.on_reset(segment, side);
+        } else {
+            self.on_bytes(segment, side);
+            self.on_acknowledgement(segment, side.other());
+            self.release_answers();
+        }
+        self.arm(before);
+    }
+
+    // ── checksums ──
+
+    fn is_decoy(&mut self, segment: &Segment<'_>, side: Side) -> bool {
+        if !self.is_worth_verifying(segment, side) {
+            return false;
+        }
+        let stream = self.flow.stream_mut(side);
+        match segment.verify_checksum() {
+            Verdict::Right => {
+                stream.checksums_right = true;
+                false
+            }
+            Verdict::Wrong => stream.checksums_right,
+            Verdict::Unfinished => false,
+        }
+    }
+
+    fn is_worth_verifying(&self, segment: &Segment<'_>, side: Side) -> bool {
+        if segment.syn || segment.fin || segment.rst || self.flow.is_waiting() {
+            return true;
+        }
+        let bulk = self.flow.direction(side) == Direction::ToClient
+            && segment.payload.len() > SMALL_BYTES
+            && self.flow.links.class == Class::Idle
+            && self.flow.stream(side).bytes.distance(segment.seq) == 0;
+        !segment.payload.is_empty() && !bulk
+    }
+
+    // ── bytes ──
+
+    fn on_bytes(&mut self, segment: &Segment<'_>, side: Side) {
+        if segment.payload.is_empty() && !segment.fin && segment.missing == 0 {
+            return;
+        }
+        let bytes = &mut self.flow.stream_mut(side).bytes;
+        bytes.start_at(segment.payload_seq());
+        let distance = bytes.distance(segment.payload_seq());
+        let ends_at = i64::from(distance) + segment.payload.len() as i64;
+        let over = bytes.phase() == Phase::Finished && ends_at > 0;
+        if over || !(-REACH..REACH).contains(&distance) {
+            self.counters.out_of_window += 1;
+            return;
+        }
+        let offset = bytes.offset_of(segment.payload_seq());
+        let acked = self.acked(segment, side);
+        let stamp = Stamp {
+            time: self.now,
+            scope: segment.scope,
+            acked,
+            missing: segment.missing,
+            flags: self.note_overlap(segment, side, offset),
+            early: self.is_early(side, acked),
+        };
+        self.take(segment, side, offset, stamp);
+        self.bound_waiting(side);
+    }
+
+    fn take(&mut self, segment: &Segment<'_>, side: Side, offset: u64, stamp: Stamp) {
+        if offset > self.flow.stream(side).bytes.next() {
+            self.release(side); // a SYN's data, now that more follows it
+        }
+        if segment.syn || stamp.early {
+            self.keep(segment, side, offset, stamp);
+        } else {
+            let is_next = offset <= self.flow.stream(side).bytes.next();
+            self.filled = is_next.then_some(side);
+            self.with_stream(side, |bytes, sink| {
+                bytes.take(offset, segment.payload, stamp, sink);
+            });
+            self.release(side);
+        }
+        if segment.fin {
+            let length = segment.payload.len() as u64 + u64::from(segment.missing);
+            let end = offset.saturating_add(length);
+            self.with_stream(side, |bytes, sink| {
+                bytes.end_at(end, End::Fin, stamp, sink);
+            });
+        }
+    }
+
+    /// Keeps bytes back until the other side is heard, or read that far.
+    fn keep(&mut self, segment: &Segment<'_>, side: Side, offset: u64, stamp: Stamp) {
+        let until = self.now.plus(HOLE_ACKED_WAIT);
+        let bytes = &mut self.flow.stream_mut(side).bytes;
+        bytes.keep(offset, segment.payload, stamp);
+        if !segment.payload.is_empty() || stamp.early {
+            let patience = bytes.wait();
+            if patience.deadline == Timestamp::default() || patience.deadline > until {
+                patience.deadline = until;
+            }
+        }
+    }
+
+    /// The offset in the other direction up to which the sender has read it.
+    fn acked(&self, segment: &Segment<'_>, side: Side) -> Option<u64> {
+        let other = &self.flow.stream(side.other()).bytes;
+        let ack = segment.ack?;
+        let in_reach = !other.is_known() || (-REACH..REACH).contains(&other.distance(ack));
+        in_reach.then(|| other.offset_of(ack))
+    }
+
+    /// Whether a server's segment answers bytes of the client's that were not read yet.
+    fn is_early(&self, side: Side, acked: Option<u64>) -> bool {
+        let asked = &self.flow.stream(side.other()).bytes;
+        side != self.flow.client && asked.is_open() && acked > Some(asked.next())
+    }
+
+    /// What is known against a segment's bytes.
+    fn note_overlap(&mut self, segment: &Segment<'_>, side: Side, offset: u64) -> Flags {
+        let bytes = &self.flow.stream(side).bytes;
+        let passed = bytes.next().saturating_sub(offset);
+        if passed == 0 && !bytes.is_waiting() {
+            return Flags::NONE;
+        }
+        let waiting = bytes.compare(offset, segment.payload);
+        let told = self.compare_held(segment, side, offset);
+        let passed = passed.min(segment.payload.len() as u64);
+        self.counters.duplicate_bytes += passed + waiting.known as u64;
+        self.counters.overlap_bytes += (waiting.differing + told.differing) as u64;
+        let stream = self.flow.stream_mut(side);
+        if told.differing > 0 {
+            stream.flags = stream.flags.with(Flags::OVERLAP);
+        }
+        if waiting.differing == 0 {
+            return Flags::NONE;
+        }
+        let end = offset.saturating_add(segment.payload.len() as u64);
+        stream.bytes.flag_overlap(offset, end);
+        Flags::OVERLAP
+    }
+
+    /// Compares with delivered bytes that the layer above still holds: no copy of its own is kept.
+    /// The single byte before the next is a keep-alive's, and may be any (RFC 9293 §3.8.4).
+    fn compare_held(&self, segment: &Segment<'_>, side: Side, offset: u64) -> Overlap {
+        let mut overlap = Overlap::default();
+        let next = self.flow.stream(side).bytes.next();
+        let keep_alive = segment.payload.len() == 1 && offset + 1 == next;
+        if let Some(state) = self
+            .flow
+            .state
+            .as_ref()
+            .filter(|_| offset < next && !keep_alive)
+        {
+            let held = state.held(self.flow.direction(side));
+            let start = next.saturating_sub(held.len() as u64);
+            overlap.add(
+                after(segment.payload, offset, start),
+                after(held, start, offset),
+            );
+        }
+        overlap
+    }
+
+    /// What waits in one direction is bounded: beyond that its hole is given up, unless the
+    /// receiver lacks the same bytes, so that they are still to come.
+    fn bound_waiting(&mut self, side: Side) {
+        while self.flow.stream(side).bytes.heap_bytes() > REORDER_BYTES_PER_DIRECTION_MAX {
+            let stream = self.flow.stream_mut(side);
+            let bytes = &mut stream.bytes;
+            let denied = bytes.patience().is_some_and(|patience| patience.denied);
+            if bytes.has_hole() && bytes.is_open() && !denied {
+                self.skip_hole(side);
+                continue;
+            }
+            let Some(dropped) = bytes.drop_last() else {
+                return;
+            };
+            stream.flags = stream.flags.with(Flags::TRUNCATED);
+            self.counters.reorder_bytes_dropped += dropped as u64;
+        }
+    }
+
+    // ── telling ──
+
+    /// Tells what is next of what waits; after each piece of the client's, what answers it.
+    fn release(&mut self, side: Side) {
+        while self.release_one(side) {
+            if side == self.flow.client {
+                self.release_answers();
+            }
+        }
+    }
+
+    fn release_one(&mut self, side: Side) -> bool {
+        let limit = self.answerable(side);
+        self.flow.stream(side).bytes.is_waiting()
+            && self.with_stream(side, |bytes, sink| bytes.release_one(limit, sink))
+    }
+
+    /// Tells answers that waited for what they answer, if that was read.
+    fn release_answers(&mut self) {
+        let server = self.flow.client.other();
+        let limit = self.answerable(server);
+        let bytes = &self.flow.stream(server).bytes;
+        let first = bytes.waiting().and_then(|waiting| waiting.first_stamp());
+        if first.is_some_and(|stamp| stamp.early && stamp.acked <= Some(limit)) {
+            while self.release_one(server) {}
+        }
+    }
+
+    /// Up to where the other side may have read a direction whose bytes are told now.
+    fn answerable(&self, side: Side) -> u64 {
+        let asked = &self.flow.stream(side.other()).bytes;
+        if side == self.flow.client || !asked.is_open() {
+            return u64::MAX;
+        }
+        asked.next()
+    }
+
+    /// Gives up the bytes up to the first that waits.
+    fn skip_hole(&mut self, side: Side) {
+        let first = self.flow.stream(side).bytes.awaited_offset();
+        self.skip_to(side, first.unwrap_or_default());
+    }
+
+    /// Gives up all missing bytes before an offset. What lies between holes is told, and what
+    /// answers lost bytes before what follows them.
+    fn skip_to(&mut self, side: Side, offset: u64) {
+        let mut from = None;
+        loop {
+            let bytes = &self.flow.stream(side).bytes;
+            let next = bytes.next();
+            if !bytes.is_open() || next >= offset || from.replace(next) == Some(next) {
+                return;
+            }
+            let stamp = Stamp {
+                time: self.now,
+                acked: Some(self.flow.stream(side.other()).bytes.next()),
+                ..Stamp::default()
+            };
+            let ends = [bytes.awaited_offset(), self.first_question(side)];
+            let end = ends.into_iter().flatten().fold(offset, u64::min);
+            self.with_stream(side, |bytes, sink| bytes.skip(end, stamp, sink));
+            self.release_answers();
+            self.release(side);
+        }
+    }
+
+    /// Lets `act` work on one direction; what it yields is told to the layer above.
+    fn with_stream<R>(
+        &mut self,
+        side: Side,
+        act: impl FnOnce(&mut Assembler, &mut Sink<'_>) -> R,
+    ) -> R {
+        let base = self.flow.context(side);
+        let filled = self.filled == Some(side);
+        let since = if filled {
+            self.now
+        } else {
+            Timestamp::default()
+        };
+        let Flow {
+            low, high, state, ..
+        } = &mut *self.flow;
+        let stream = match side {
+            Side::Low => low,
+            Side::High => high,
+        };
+        let (handler, counters, told) = (&mut *self.handler, &mut *self.counters, &mut self.told);
+        let Stream { bytes, flags, .. } = stream;
+        let mut sink = |one: Told<'_>| {
+            match one.chunk {
+                Chunk::Gap(missing) => {
+                    counters.gaps += 1;
+                    counters.gap_bytes += missing;
+                }
+                // A connection that carried nothing is nobody's business.
+                Chunk::Fin | Chunk::Reset if state.is_none() => return,
+                _ => {}
+            }
+            let mut context = context_of(&one, base, since);
+            let state = state.get_or_insert_with(|| handler.on_open());
+            if let Chunk::Data(bytes) = one.chunk {
+                context.flags = context.flags.with(*flags);
+                handler.on_chunk(&context, one.chunk, state, counters);
+                let held = state.held(context.direction).len();
+                *flags = carried(*flags, one.stamp.flags, held, bytes.len());
+            } else {
+                handler.on_chunk(&context, one.chunk, state, counters);
+            }
+            *told = true;
+        };
+        act(bytes, &mut sink)
+    }
+}
+
+fn context_of(told: &Told<'_>, base: StreamContext, since: Timestamp) -> StreamContext {
+    StreamContext {
+        time: told.stamp.time.max(since),
+        scope: told.stamp.scope,
+        offset: told.offset,
+        acked: told.stamp.acked,
+        flags: base.flags.with(told.stamp.flags),
+        ..base
+    }
+}
+
+/// What is known against a message holds for as long as the layer above holds part of it, of which
+/// `last` bytes came with flags of their own.
+fn carried(before: Flags, own: Flags, held: usize, last: usize) -> Flags {
+    match held {
+        0 => Flags::NONE,
+        held if held <= last => own,
+        _ => before.with(own),
+    }
+}
+
+/// How far a direction had got.
+#[derive(Clone, Copy)]
+struct Mark {
+    next: u64,
+    phase: Phase,
+}
+
+impl Mark {
+    fn of(stream: &Stream) -> Self {
+        Self {
+            next: stream.bytes.next(),
+            phase: stream.bytes.phase(),
+        }
+    }
+}
+
+/// Farther from the next byte than any window can reach (RFC 7323 §2.3), a segment is none of
+/// this stream.
+const REACH: i32 = 1 << 30;
+/// A server's segment up to this size is verified always: that costs little.
+const SMALL_BYTES: usize = 256;
