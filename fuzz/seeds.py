@@ -39,6 +39,8 @@ def main():
         seed("segments", str(number), data)
     for number, data in enumerate(HPACK):
         seed("hpack", str(number), data)
+    for number, body in enumerate(HELLOS):
+        seed("tls_hello", str(number), body)
     for number, lines in enumerate(URLS):
         seed("url", str(number), "\n".join(lines).encode())
 
@@ -63,8 +65,10 @@ def of_case(folder):
     if PREFACE in said or name.startswith("http2-"):
         if len(said) < 4096:
             seed("http2", name, b"\0" + as_http2(talk))
-        for number, block in enumerate(header_blocks(talk)):
-            seed("hpack", f"{name}-{number}", b"\0\0" + struct.pack("!H", len(block)) + block)
+        blocks = b"".join(b"\0" + struct.pack("!H", len(block)) + block
+                          for block in header_blocks(talk))
+        if 0 < len(blocks) < 4096:
+            seed("hpack", name, b"\0" + blocks)
     elif name.startswith("http1-") and len(said) < 4096:
         seed("http1", name, b"\x07" + as_text(talk))
     for number, body in enumerate(hellos(talk)):
@@ -123,7 +127,7 @@ def payload(frame):
     if link != 1 or data[12:14] != b"\x08\x00" or data[23:24] != b"\x06":
         return None
     packet = data[14:14 + int.from_bytes(data[16:18], "big")]
-    segment = packet[(packet[0] & 15) * 4:]
+    segment = packet[(data[14] & 15) * 4:]
     if len(segment) < 20:
         return None
     said = segment[(segment[12] >> 4) * 4:]
@@ -163,8 +167,9 @@ def as_http2(talk):
 
 
 def header_blocks(talk):
-    for _, said in talk:
-        said = said.removeprefix(PREFACE)
+    """Those of the client, where they are plain."""
+    for is_server, said in talk:
+        said = b"" if is_server else said.removeprefix(PREFACE)
         while len(said) >= 9 and int.from_bytes(said[:3], "big") <= len(said) - 9:
             length = int.from_bytes(said[:3], "big")
             if said[3] == 1 and not said[4] & 0x28:
@@ -210,6 +215,33 @@ HPACK = [
     b"\0\0\0\6" + bytes.fromhex("203fe11f8284"),
     # Fields for the naive sender: of each form.
     b"\1" + b"\x03" + b"\0\4name\5value" + b"\1\4name\5value" + b"\2\1a\1b" + b"\2\x80\0\x03\0\2cd",
+]
+
+
+def vector(size, data):
+    return len(data).to_bytes(size, "big") + data
+
+
+def hello(lists, *extensions):
+    """The body of a hello: what stands before its extensions, then those as (number, body)."""
+    body = b"".join(struct.pack("!H", kind) + vector(2, data) for kind, data in extensions)
+    return b"\x03\x03" + bytes(range(32)) + lists + vector(2, body)
+
+
+CLIENT_LISTS = vector(1, b"s" * 32) + vector(2, bytes.fromhex("0a0a130113021303c02bcca9")) + b"\1\0"
+HELLOS = [
+    hello(CLIENT_LISTS,
+          (0x0A0A, b""),
+          (0, vector(2, b"\0" + vector(2, b"www.example.org"))),
+          (16, vector(2, vector(1, b"h2") + vector(1, b"http/1.1"))),
+          (43, vector(1, bytes.fromhex("3a3a03040303"))),
+          (13, vector(2, bytes.fromhex("04030804"))),
+          (42, b""),
+          (0xFE0D, bytes.fromhex("0000010001") + b"c" * 20)),
+    hello(CLIENT_LISTS),
+    hello(vector(1, b"s" * 32) + bytes.fromhex("130100"), (43, b"\x03\x04"), (51, b"\0\x1d")),
+    hello(vector(1, b"") + bytes.fromhex("c02f00"), (16, vector(2, vector(1, b"h2"))), (22, b""),
+          (23, b"")),
 ]
 URLS = [
     ("www.example.org", "/x/login.html?user=tbtest&password=geheim", ""),

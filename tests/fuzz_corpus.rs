@@ -19,7 +19,9 @@ mod targets;
 #[test]
 fn every_fuzz_target_bears_its_corpus() {
     for (name, target) in targets::TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/corpus")
+            .join(name);
         let mut files = 0;
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();

@@ -16,7 +16,9 @@ use super::watch::matcher;
 /// bytes. However they come: the bounds hold, what is told is printable, and each event is settled
 /// once, after its details.
 pub fn frames(bytes: &[u8]) {
-    let limits = Limits { memory_bytes: MEMORY };
+    let limits = Limits {
+        memory_bytes: MEMORY,
+    };
     let mut engine = Engine::new(limits, matcher());
     let mut listener = Listener::default();
     let mut now = Timestamp::from_secs_nanos(1_367_342_912, 0);
@@ -68,32 +70,57 @@ struct Listener {
 
 impl Listener {
     fn check(&self) {
-        assert!(self.events.values().all(|settled| *settled), "an event was never settled");
+        assert!(
+            self.events.values().all(|settled| *settled),
+            "an event was never settled"
+        );
     }
 }
 
 impl EventSink for Listener {
     fn on_event(&mut self, event: Event) {
         let texts = [&event.method, &event.host, &event.target, &event.user_agent];
-        let more = [&event.referer, &event.forwarded_for, &event.sni, &event.alpn, &event.ja4];
+        let more = [
+            &event.referer,
+            &event.forwarded_for,
+            &event.sni,
+            &event.alpn,
+            &event.ja4,
+        ];
         for text in texts.into_iter().chain(more).flatten() {
-            assert!(!text.chars().any(char::is_control), "control characters in {event:?}");
+            assert!(
+                !text.chars().any(char::is_control),
+                "control characters in {event:?}"
+            );
         }
-        assert!(self.events.insert(event.id, false).is_none(), "an event was told twice");
+        assert!(
+            self.events.insert(event.id, false).is_none(),
+            "an event was told twice"
+        );
     }
 
     fn on_detail(&mut self, detail: Detail) {
-        assert_eq!(self.events.get(&detail.of), Some(&false), "a detail of nothing");
+        assert_eq!(
+            self.events.get(&detail.of),
+            Some(&false),
+            "a detail of nothing"
+        );
     }
 
     fn on_settled(&mut self, id: EventId) {
-        assert_eq!(self.events.insert(id, true), Some(false), "settled twice, or never told");
+        assert_eq!(
+            self.events.insert(id, true),
+            Some(false),
+            "settled twice, or never told"
+        );
     }
 }
 
 /// Numbers of link types, by the low bits of a piece's kind. New ones at the end: the corpus
 /// counts on their order.
-const LINKS: [u16; 16] = [1, 0, 108, 113, 276, 101, 228, 229, 9, 50, 51, 104, 239, 12, 14, 1];
+const LINKS: [u16; 16] = [
+    1, 0, 108, 113, 276, 101, 228, 229, 9, 50, 51, 104, 239, 12, 14, 1,
+];
 /// Kinds of pieces that are no frames.
 const TICK: u8 = 0xff;
 const KEY_LOG: u8 = 0xfe;

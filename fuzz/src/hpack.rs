@@ -30,7 +30,11 @@ fn any_blocks(input: &mut Input<'_>) {
             told += name.len() + value.len() + 32;
         });
         assert!(told <= HEADER_LIST_BYTES_MAX);
-        assert!(decoder.heap_bytes() <= 4 * HPACK_TABLE_BYTES_MAX, "{}", decoder.heap_bytes());
+        assert!(
+            decoder.heap_bytes() <= 4 * HPACK_TABLE_BYTES_MAX,
+            "{}",
+            decoder.heap_bytes()
+        );
         if result.is_err() {
             // A literal field that is not indexed, with a new name.
             let mut fields = Vec::new();
@@ -107,7 +111,9 @@ impl Sender {
     fn keep(&mut self, name: &[u8], value: &[u8]) {
         self.kept.insert(0, (name.to_vec(), value.to_vec()));
         let size = |kept: &[(Vec<u8>, Vec<u8>)]| -> usize {
-            kept.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
+            kept.iter()
+                .map(|(name, value)| name.len() + value.len() + 32)
+                .sum()
         };
         while size(&self.kept) > 4096 {
             self.kept.pop();
@@ -118,7 +124,11 @@ impl Sender {
 /// A string of the input's, not Huffman-coded.
 fn string(input: &mut Input<'_>, block: &mut Vec<u8>) -> Vec<u8> {
     let length = input.u8();
-    let length = if length < 0xf0 { usize::from(length % 32) } else { usize::from(length) * 8 };
+    let length = if length < 0xf0 {
+        usize::from(length % 32)
+    } else {
+        usize::from(length) * 8
+    };
     let text = input.take(length).to_vec();
     integer(0, 7, text.len(), block);
     block.extend_from_slice(&text);

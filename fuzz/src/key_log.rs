@@ -7,9 +7,8 @@ pub fn key_log(line: &[u8]) {
     let Ok(entry) = KeyLogEntry::parse(line) else {
         return;
     };
-    let hexadecimal = |bytes: &[u8]| -> String {
-        bytes.iter().map(|byte| format!("{byte:02X}")).collect()
-    };
+    let hexadecimal =
+        |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02X}")).collect() };
     let name = line.trim_ascii().split(u8::is_ascii_whitespace).next();
     let again = format!(
         " {} {}\n",

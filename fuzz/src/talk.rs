@@ -94,7 +94,11 @@ enum Act {
 
 /// The talk in its own pieces and the same in smaller ones say the same.
 fn check(choice: u8, acts: &[(Direction, Act)]) {
-    let flags = if choice & MIDSTREAM == 0 { Flags::NONE } else { Flags::MIDSTREAM };
+    let flags = if choice & MIDSTREAM == 0 {
+        Flags::NONE
+    } else {
+        Flags::MIDSTREAM
+    };
     let size = usize::from(choice & 0x3f);
     let whole = play(flags, usize::MAX, acts);
     if size > 0 {
@@ -104,24 +108,58 @@ fn check(choice: u8, acts: &[(Direction, Act)]) {
 }
 
 fn play(flags: Flags, size: usize, acts: &[(Direction, Act)]) -> Vec<String> {
-    let (mut session, mut notes) = (Session::new(), Notes::default());
+    let mut stage = Stage::default();
     for (side, act) in acts {
-        let context = context(*side, flags);
-        let mut hear = |chunk| {
-            session.on_chunk(&context, chunk, &mut notes);
-            let held = session.heap_bytes();
-            assert!(held <= 4 * HEAD_BYTES_MAX, "{held} bytes");
-        };
+        let mut hear = |chunk| stage.hear(*side, flags, chunk);
         match act {
-            Act::Bytes(bytes) => bytes.chunks(size).for_each(|piece| hear(Chunk::Data(piece))),
+            Act::Bytes(bytes) => bytes
+                .chunks(size)
+                .for_each(|piece| hear(Chunk::Data(piece))),
             Act::Missing(length) => hear(Chunk::Gap(*length)),
             Act::Fin => hear(Chunk::Fin),
             Act::Reset => hear(Chunk::Reset),
         }
     }
-    session.on_close(Timestamp::default(), &mut notes);
-    assert!(notes.open.is_empty(), "requests {:?} were never settled", notes.open);
-    notes.lines
+    stage.end()
+}
+
+/// A session, and how far each side was told.
+#[derive(Default)]
+struct Stage {
+    session: Session,
+    notes: Notes,
+    to_server: u64,
+    to_client: u64,
+}
+
+impl Stage {
+    fn hear(&mut self, side: Direction, flags: Flags, chunk: Chunk<'_>) {
+        let (told, other) = match side {
+            Direction::ToServer => (&mut self.to_server, self.to_client),
+            Direction::ToClient => (&mut self.to_client, self.to_server),
+        };
+        let context = StreamContext {
+            offset: *told,
+            acked: Some(other),
+            flags,
+            ..context(side)
+        };
+        *told += match chunk {
+            Chunk::Data(bytes) => bytes.len() as u64,
+            Chunk::Gap(length) => length,
+            Chunk::Fin | Chunk::Reset => 0,
+        };
+        self.session.on_chunk(&context, chunk, &mut self.notes);
+        let held = self.session.heap_bytes();
+        assert!(held <= 4 * HEAD_BYTES_MAX, "{held} bytes");
+    }
+
+    fn end(mut self) -> Vec<String> {
+        self.session.on_close(Timestamp::default(), &mut self.notes);
+        let open = self.notes.open;
+        assert!(open.is_empty(), "requests {open:?} were never settled");
+        self.notes.lines
+    }
 }
 
 /// What was observed, one line each, and the requests whose response is waited for.
@@ -135,7 +173,10 @@ struct Notes {
 
 impl Notes {
     fn settle(&mut self, request: EventId, line: String) {
-        assert!(self.open.remove(&request.0), "{line}: it was settled before");
+        assert!(
+            self.open.remove(&request.0),
+            "{line}: it was settled before"
+        );
         self.lines.push(line);
     }
 }
@@ -176,7 +217,7 @@ impl Observer for Notes {
     }
 }
 
-fn context(direction: Direction, flags: Flags) -> StreamContext {
+fn context(direction: Direction) -> StreamContext {
     let client: SocketAddr = ([203, 0, 113, 9], 50000).into();
     let server: SocketAddr = ([192, 168, 1, 10], 80).into();
     let (src, dst) = match direction {
@@ -186,10 +227,12 @@ fn context(direction: Direction, flags: Flags) -> StreamContext {
     StreamContext {
         time: Timestamp::default(),
         scope: Scope::default(),
+        offset: 0,
+        acked: None,
         src,
         dst,
         direction,
-        flags,
+        flags: Flags::NONE,
         scheme: Scheme::Http,
     }
 }

@@ -7,7 +7,11 @@ use canarytap::engine::app::tls::server_hello::{ServerHello, protocol_in_encrypt
 /// Everything that is asked of a hello has an answer, and its JA4 has the shape of one.
 pub fn tls_hello(bytes: &[u8]) {
     if let Ok(hello) = ClientHello::parse(bytes) {
-        let _ = (hello.encrypted_hello(), hello.has_early_data(), hello.offers_tls13());
+        let _ = (
+            hello.encrypted_hello(),
+            hello.has_early_data(),
+            hello.offers_tls13(),
+        );
         assert!(hello.server_name().is_none_or(|name| !name.is_empty()));
         assert!(hello.protocols().map(<[u8]>::len).sum::<usize>() <= bytes.len());
         assert!(hello.ciphers.iter().count() <= bytes.len() / 2);

@@ -26,11 +26,18 @@ fn as_written(written: &str) {
     let matcher = Matcher::new(watch(vec![canary]));
     let found = matcher.find(&url.host, url.target().as_bytes(), None);
     let kind = found.map(|found| found.kind);
-    assert_eq!(kind, Some(MatchKind::Url), "{written:?} is not found by {url}");
+    assert_eq!(
+        kind,
+        Some(MatchKind::Url),
+        "{written:?} is not found by {url}"
+    );
 }
 
 fn as_requested(host: &str, target: &[u8], referer: &[u8]) {
-    assert_eq!(normalize_host(host.as_bytes()).as_deref(), Some(host));
+    if !host.ends_with('.') {
+        // Of several dots at the end one is taken off each time, as servers do.
+        assert_eq!(normalize_host(host.as_bytes()).as_deref(), Some(host));
+    }
     check_stable(&NormalizedUrl::from_request(host, target));
     assert!(matcher().is_watched(host.as_bytes()));
     let _ = matcher().find(host, target, Some(referer));

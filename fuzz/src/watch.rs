@@ -37,13 +37,18 @@ pub fn watch(canaries: Vec<Canary>) -> Watch {
         ProxyHeader::Single("x-real-ip".to_owned()),
         ProxyHeader::ProxyProtocol,
     ];
-    let proxies = ["192.168.1.2/32", "192.168.1.3/32", "192.168.1.4/32", "203.0.113.0/24"]
-        .iter()
-        .zip(headers)
-        .filter_map(|(network, header)| {
-            let networks = vec![network.parse().ok()?];
-            Some(TrustedProxy { networks, header })
-        });
+    let proxies = [
+        "192.168.1.2/32",
+        "192.168.1.3/32",
+        "192.168.1.4/32",
+        "203.0.113.0/24",
+    ]
+    .iter()
+    .zip(headers)
+    .filter_map(|(network, header)| {
+        let networks = vec![network.parse().ok()?];
+        Some(TrustedProxy { networks, header })
+    });
     Watch {
         all_hosts: true,
         hosts: Vec::new(),
