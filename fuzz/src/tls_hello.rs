@@ -2,7 +2,7 @@
 
 use canarytap::engine::app::tls::client_hello::ClientHello;
 use canarytap::engine::app::tls::ja4::{Carrier, ja4};
-use canarytap::engine::app::tls::server_hello::{ServerHello, protocol_in_encrypted_extensions};
+use canarytap::engine::app::tls::server_hello::{EncryptedExtensions, ServerHello};
 
 /// Everything that is asked of a hello has an answer, and its JA4 has the shape of one.
 pub fn tls_hello(bytes: &[u8]) {
@@ -24,7 +24,7 @@ pub fn tls_hello(bytes: &[u8]) {
         let _ = (hello.encrypts_then_macs(), hello.extends_master_secret());
         assert!(hello.protocol().is_none_or(|name| name.len() < 256));
     }
-    let _ = protocol_in_encrypted_extensions(bytes);
+    let _ = EncryptedExtensions::parse(bytes);
 }
 
 /// `t13d1516h2_8daaf6152771_02713d6af862`: ten characters, then two hashes.
