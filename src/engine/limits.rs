@@ -60,6 +60,17 @@ pub const HEADER_LIST_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// streams at once.
 pub const STREAMS_MAX: usize = 256;
 
+/// Bytes of a connection id of QUIC (RFC 9000 §17.2).
+pub const QUIC_CONNECTION_ID_BYTES_MAX: usize = 20;
+/// Key updates of a QUIC connection that may be missed in a row: senders make one in millions of
+/// packets, or a few by way of exercise.
+pub const QUIC_KEY_UPDATES_MISSED_MAX: u32 = 4;
+/// How often as many QUIC packets may be missed as their shortened numbers tell apart (256 for
+/// the shortest), before those that follow cannot be opened.
+pub const QUIC_NUMBER_WINDOWS_TRIED: u64 = 4;
+/// Bytes that a piece of a stream that waits for an earlier one is counted beyond its own.
+pub const QUIC_PIECE_OVERHEAD: usize = 64;
+
 /// Bytes of a host name in a request: DNS has 253 and a dot at the end (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;
 /// Places at which a request's host, target or Referer is searched for a token that is glued to

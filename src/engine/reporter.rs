@@ -116,7 +116,8 @@ impl<K: EventSink> Observer for Reading<'_, K> {
             head.target,
             head.field("referer"),
         );
-        if found.is_none() && !is_background(head) {
+        let is_of_watched_host = head.authority.is_some() || self.is_watched(b"");
+        if found.is_none() && !(is_background(head) && is_of_watched_host) {
             return None;
         }
         let judgement = self.reporter.matcher.judge(context.src.ip(), head);

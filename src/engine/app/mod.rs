@@ -17,8 +17,11 @@ mod http2;
 mod opening;
 mod probe;
 mod proxy;
+#[allow(dead_code, reason = "the engine reads datagrams next")]
+pub mod quic;
 mod request;
 mod session;
+#[allow(dead_code, reason = "records are opened next")]
 pub mod tls;
 mod upgrade;
 
@@ -98,7 +101,8 @@ pub trait Observer {
     /// request names none) are wanted. Asked before a head is complete; requests for which the
     /// answer is no are only counted.
     fn is_watched(&self, authority: &[u8]) -> bool;
-    /// A request was read. The observer's id for it, when it wants to hear of its response.
+    /// A request was read: for an authority that is watched, or for one that was said in bytes
+    /// that are missing. The observer's id for it, when it wants to hear of its response.
     fn on_request(&mut self, context: &StreamContext, head: &RequestHead<'_>) -> Option<EventId>;
     /// The final response to a request was seen.
     fn on_status(&mut self, time: Timestamp, request: EventId, status: u16);

@@ -2,10 +2,15 @@
 //!
 //! What QUIC needs of it too (hellos, JA4, key logs) knows nothing of TCP.
 
+pub(in crate::engine::app) mod cipher;
 pub mod client_hello;
+pub(in crate::engine::app) mod derive;
 pub mod extensions;
+pub(in crate::engine::app) mod hash;
 pub mod ja4;
 pub mod keylog;
 pub mod reader;
+mod record;
 pub mod secrets;
 pub mod server_hello;
+pub(in crate::engine::app) mod suite;

@@ -1,0 +1,261 @@
+//! Protected records, opened one after the other.
+
+use std::ops::Range;
+
+use crate::engine::app::tls::cipher::aead::{Aead, Nonce};
+use crate::engine::app::tls::cipher::block::{BlockOpener, MacOrder};
+use crate::engine::app::tls::cipher::mac::RecordMac;
+use crate::engine::app::tls::cipher::stream::StreamOpener;
+use crate::engine::app::tls::derive::{expand_label, expand_label_into, key_block};
+use crate::engine::app::tls::hash::Hash;
+use crate::engine::app::tls::keylog::Secret;
+use crate::engine::app::tls::record::Header;
+use crate::engine::app::tls::suite::{Cipher, Suite};
+
+pub(in crate::engine::app) mod aead;
+mod block;
+mod mac;
+mod stream;
+
+/// What is inside a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// Its content type; TLS 1.3 hides it inside.
+    pub(super) kind: u8,
+    /// Where in the record's body the content stands now.
+    pub(super) content: Range<usize>,
+}
+
+/// What opens the records of one direction, from where its keys came into force.
+pub(super) struct Opener {
+    how: How,
+    /// Records that were opened or passed over.
+    sequence: u64,
+}
+
+enum How {
+    /// TLS 1.3 (RFC 8446 §5.2), with what the next keys come from.
+    Tls13 {
+        aead: Aead,
+        iv: [u8; 12],
+        suite: Suite,
+        secret: Secret,
+    },
+    /// TLS 1.2 (RFC 5246 §6.2.3.3).
+    Aead { aead: Aead, nonce: Nonce },
+    /// Block ciphers.
+    Block(Box<BlockOpener>),
+    /// RC4, and nothing but a MAC.
+    Stream(Box<StreamOpener>),
+}
+
+/// What TLS 1.2 and older derive their keys from.
+#[derive(Clone, Copy)]
+pub(super) struct Negotiated<'a> {
+    pub(super) version: u16,
+    pub(super) suite: Suite,
+    pub(super) master_secret: &'a [u8],
+    pub(super) client_random: &'a [u8; 32],
+    pub(super) server_random: &'a [u8; 32],
+    pub(super) encrypts_then_macs: bool,
+}
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    Client,
+    Server,
+}
+
+impl Opener {
+    /// For TLS 1.3, from a traffic secret. None when the secret does not fit the suite.
+    pub(super) fn tls13(suite: Suite, secret: &Secret) -> Option<Self> {
+        if secret.bytes().len() != suite.hash.bytes() {
+            return None;
+        }
+        let mut key = [0; KEY_BYTES_MAX];
+        let key = key.get_mut(..suite.cipher.key_bytes())?;
+        expand_label_into(suite.hash, secret.bytes(), "key", key)?;
+        let how = How::Tls13 {
+            aead: Aead::new(suite.cipher, key)?,
+            iv: expand_label(suite.hash, secret.bytes(), "iv")?,
+            suite,
+            secret: *secret,
+        };
+        Some(Self { how, sequence: 0 })
+    }
+
+    /// For TLS 1.2 and older, for what `sender` sends.
+    pub(super) fn older(from: &Negotiated<'_>, sender: Sender) -> Option<Self> {
+        let keys = Keys::derive(from, sender)?;
+        let how = match from.suite.cipher {
+            Cipher::Rc4 | Cipher::Null => How::Stream(Box::new(StreamOpener::new(
+                from.suite.cipher,
+                &keys.key,
+                RecordMac::new(from.suite.mac?, &keys.mac)?,
+            )?)),
+            Cipher::Aes128Cbc | Cipher::Aes256Cbc | Cipher::TripleDesCbc => {
+                let order = MacOrder::of(from.encrypts_then_macs);
+                let mac = RecordMac::new(from.suite.mac?, &keys.mac)?;
+                let cipher = from.suite.cipher;
+                How::Block(Box::new(BlockOpener::new(
+                    cipher,
+                    &keys.key,
+                    (from.version < TLS11).then_some(&keys.iv),
+                    mac,
+                    order,
+                )?))
+            }
+            cipher => How::Aead {
+                aead: Aead::new(cipher, &keys.key)?,
+                nonce: Nonce::of(&keys.iv)?,
+            },
+        };
+        Some(Self { how, sequence: 0 })
+    }
+
+    /// The one after a KeyUpdate of the sender's (RFC 8446 §7.2).
+    pub(super) fn next_generation(&self) -> Option<Self> {
+        let How::Tls13 { suite, secret, .. } = &self.how else {
+            return None;
+        };
+        let mut next = [0; KEY_BYTES_MAX + 16];
+        let next = next.get_mut(..suite.hash.bytes())?;
+        expand_label_into(suite.hash, secret.bytes(), "traffic upd", next)?;
+        Self::tls13(*suite, &Secret::new(next)?)
+    }
+
+    /// Opens the next record in place. None when it is not what its keys protect, and then what
+    /// stands in `body` is worth nothing; a record of TLS 1.2 and newer counts only when opened.
+    pub(super) fn open(&mut self, header: Header, body: &mut [u8]) -> Option<Opened> {
+        let sequence = self.sequence;
+        let opened = match &mut self.how {
+            How::Tls13 { aead, iv, .. } => open_tls13(aead, iv, sequence, header, body)?,
+            How::Aead { aead, nonce } => Opened {
+                kind: header.kind,
+                content: open_tls12(aead, nonce, sequence, header, body)?,
+            },
+            How::Block(opener) => Opened {
+                kind: header.kind,
+                content: opener.open(sequence, header, body)?,
+            },
+            How::Stream(opener) => Opened {
+                kind: header.kind,
+                content: opener.open(sequence, header, body)?,
+            },
+        };
+        self.sequence += 1;
+        Some(opened)
+    }
+
+    /// Passes over records that are missing; false when none after them can be opened.
+    pub(super) fn skip(&mut self, records: u64) -> bool {
+        self.sequence = self.sequence.saturating_add(records);
+        match &self.how {
+            How::Tls13 { .. } | How::Aead { .. } => true,
+            How::Block(opener) => opener.is_independent(),
+            How::Stream(opener) => opener.is_independent(),
+        }
+    }
+
+    /// Records that were opened or passed over.
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Counts on from another record.
+    pub(super) fn go_to(&mut self, sequence: u64) {
+        self.sequence = sequence;
+    }
+
+    /// Bytes of content in a record of so many bytes, at most.
+    pub(super) fn content_bytes(&self, body_bytes: usize) -> usize {
+        let around = match &self.how {
+            How::Tls13 { aead, .. } => aead.tag_bytes() + 1,
+            How::Aead { aead, nonce } => aead.tag_bytes() + nonce.explicit_bytes(),
+            How::Block(opener) => opener.around_bytes(),
+            How::Stream(opener) => opener.around_bytes(),
+        };
+        body_bytes.saturating_sub(around)
+    }
+}
+
+/// What one side's records are protected with.
+struct Keys {
+    mac: Vec<u8>,
+    key: Vec<u8>,
+    iv: Vec<u8>,
+}
+
+impl Keys {
+    /// Cuts the key block (RFC 5246 §6.3).
+    fn derive(from: &Negotiated<'_>, sender: Sender) -> Option<Self> {
+        let cipher = from.suite.cipher;
+        let mac_bytes = from.suite.mac.map_or(0, Hash::bytes);
+        let (key_bytes, iv_bytes) = (cipher.key_bytes(), cipher.fixed_iv_bytes());
+        let mut block = vec![0; 2 * (mac_bytes + key_bytes + iv_bytes)];
+        key_block(
+            from.version,
+            from.suite.hash,
+            from.master_secret,
+            from.server_random,
+            from.client_random,
+            &mut block,
+        )?;
+        let mut start = 0;
+        let mut cut = |length: usize| {
+            let own = match sender {
+                Sender::Client => start,
+                Sender::Server => start + length,
+            };
+            start += 2 * length;
+            block.get(own..own + length).map(<[u8]>::to_vec)
+        };
+        Some(Self {
+            mac: cut(mac_bytes)?,
+            key: cut(key_bytes)?,
+            iv: cut(iv_bytes)?,
+        })
+    }
+}
+
+/// RFC 8446 §5.2: the content, its type, zeros.
+fn open_tls13(
+    aead: &Aead,
+    iv: &[u8; 12],
+    sequence: u64,
+    header: Header,
+    body: &mut [u8],
+) -> Option<Opened> {
+    let nonce = aead::xor(iv, sequence);
+    let length = aead.open(&nonce, &header.bytes(), body)?;
+    let inner = body.get(..length)?;
+    let end = inner.iter().rposition(|byte| *byte != 0)?;
+    Some(Opened {
+        kind: *inner.get(end)?,
+        content: 0..end,
+    })
+}
+
+/// RFC 5246 §6.2.3.3, RFC 7905 §2.
+fn open_tls12(
+    aead: &Aead,
+    nonce: &Nonce,
+    sequence: u64,
+    header: Header,
+    body: &mut [u8],
+) -> Option<Range<usize>> {
+    let explicit_bytes = nonce.explicit_bytes();
+    let (explicit, sealed) = body.split_at_mut_checked(explicit_bytes)?;
+    let content_bytes = sealed.len().checked_sub(aead.tag_bytes())?;
+    let nonce = nonce.with(explicit, sequence)?;
+    let about = mac::about(sequence, header, content_bytes)?;
+    let length = aead.open(&nonce, &about, sealed)?;
+    Some(explicit_bytes..explicit_bytes + length)
+}
+
+const KEY_BYTES_MAX: usize = 32;
+const TLS11: u16 = 0x0302;
+
+#[cfg(test)]
+mod tests;
