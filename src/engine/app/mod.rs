@@ -11,7 +11,7 @@ use crate::engine::transport::StreamContext;
 pub use session::Session;
 
 mod adrift;
-mod hpack;
+pub mod hpack;
 mod http1;
 mod http2;
 mod opening;
