@@ -44,6 +44,10 @@ impl Reporter {
         &mut self.secrets
     }
 
+    pub(super) fn secrets_waiting(&self) -> usize {
+        self.secrets.len()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.secrets.heap_bytes()
     }
