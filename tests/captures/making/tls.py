@@ -346,7 +346,38 @@ name = "*.canary.example.org"
 name = "www.example.org"
 
 [[canary]]
-url = "https://k7f3q2m9wxyz4.canary.example.org/"
-id = "k7f3q2m9wxyz4"
+url = "https://k7f3q2m9.canary.example.org/"
+id = "k7f3q2m9"
 channel = "mail"
 """
+VISIT = {"kind": "visit", "alert": True, "canary": "k7f3q2m9", "channel": "mail", "match": "token"}
+
+
+@case("tls-canary-host", "a canary on a host name of its own: the name in the hello is the visit")
+def _(test):
+    test.files["canarytap.toml"] = CANARY
+    alone(test, hello.browser("K7F3Q2M9.canary.example.org"), host="k7f3q2m9.canary.example.org", **VISIT)
+    alone(test, hello.browser("other.canary.example.org"), one=flow(test, ("203.0.113.77", 40002)))
+    alone(test, hello.browser("www.example.org"), one=flow(test, ("203.0.113.77", 40003)))
+    inside = flow(test, ("192.168.1.20", 40004))
+    alone(test, hello.browser("k7f3q2m9.canary.example.org"), one=inside, **{**VISIT, "alert": False})
+
+
+@case("tls-canary-path", "a canary's path under TLS: seen with the keys, and only then")
+def _(test):
+    test.files["canarytap.toml"] = WATCHED + """
+[[canary]]
+url = "https://www.example.org/3"
+id = "abcdefgh"
+channel = "chat"
+"""
+    recording = Recording("13-many")
+    one = flow(test)
+    times = play(one, recording)
+    expect(test, one, recording, times, alpn="http/1.1", only=["/1", "/2", "/4"])
+    expect(test, one, recording, times, alpn="http/1.1", only=["/3"], kind="visit", alert=True,
+           canary="abcdefgh", channel="chat", match="url")
+    other = Recording("12-many")
+    two = flow(test, ("203.0.113.77", 40002))
+    told(test, two, other, play(two, other), alpn="http/1.1")  # the server said so in the clear
+    test.files["keys.log"] = recording.keys
