@@ -395,33 +395,58 @@ impl Tls {
         Ok(())
     }
 
-    /// Reads what is held, as far as that is possible by now.
+    /// Reads what is held, as far as that is possible by now, in the order in which it came: what
+    /// one side says may change how the other is to be read.
     fn release(&mut self, observer: &mut dyn Observer) -> Result<(), Stop> {
-        while std::mem::take(&mut self.unlocked) {
-            self.release_side(Sender::Client, observer)?;
-            self.release_side(Sender::Server, observer)?;
-        }
-        Ok(())
-    }
-
-    fn release_side(&mut self, sender: Sender, observer: &mut dyn Observer) -> Result<(), Stop> {
-        while let Some(item) = self.side(sender).held.pop() {
-            let Some(context) = self.context_of(sender, &item) else {
-                self.side(sender).held.put_back(item);
+        let mut ready: &[Sender] = &[];
+        loop {
+            if std::mem::take(&mut self.unlocked) {
+                ready = &[Sender::Client, Sender::Server];
+            }
+            let Some(sender) = self.first_held(ready) else {
                 return Ok(());
             };
-            match self.read(sender, &context, item.what, observer) {
-                Err((Stop::NotYet { for_key }, what)) => {
-                    let side = self.side(sender);
-                    side.held.put_back(Item { what, ..item });
-                    side.waits_for_key = for_key;
-                    return Ok(());
-                }
-                outcome => self.note(sender, outcome.map_err(|(stop, _)| stop), observer)?,
+            if !self.release_one(sender, observer)? {
+                ready = match (sender, ready) {
+                    (Sender::Client, [_, _]) => &[Sender::Server],
+                    (Sender::Server, [_, _]) => &[Sender::Client],
+                    _ => &[],
+                };
             }
         }
-        self.side(sender).waits_for_key = false;
-        Ok(())
+    }
+
+    /// Of these sides the one that holds what came first; the client among equals.
+    fn first_held(&self, sides: &[Sender]) -> Option<Sender> {
+        let first = |sender: &Sender| match sender {
+            Sender::Client => self.client_side.held.first_time(),
+            Sender::Server => self.server_side.held.first_time(),
+        };
+        let holding = sides.iter().filter_map(|side| Some((first(side)?, *side)));
+        holding.min_by_key(|(time, _)| *time).map(|(_, side)| side)
+    }
+
+    /// Reads the first thing that a side holds; false when it has to wait on.
+    fn release_one(&mut self, sender: Sender, observer: &mut dyn Observer) -> Result<bool, Stop> {
+        let Some(item) = self.side(sender).held.pop() else {
+            return Ok(false);
+        };
+        let Some(context) = self.context_of(sender, &item) else {
+            self.side(sender).held.put_back(item);
+            return Ok(false);
+        };
+        match self.read(sender, &context, item.what, observer) {
+            Err((Stop::NotYet { for_key }, what)) => {
+                let side = self.side(sender);
+                side.held.put_back(Item { what, ..item });
+                side.waits_for_key = for_key;
+                return Ok(false);
+            }
+            outcome => self.note(sender, outcome.map_err(|(stop, _)| stop), observer)?,
+        }
+        let side = self.side(sender);
+        side.waits_for_key &= !side.held.is_empty();
+        Ok(true)
     }
 
     /// Where and when something was held.
