@@ -381,3 +381,15 @@ channel = "chat"
     two = flow(test, ("203.0.113.77", 40002))
     told(test, two, other, play(two, other), alpn="http/1.1")  # the server said so in the clear
     test.files["keys.log"] = recording.keys
+
+
+@case("tls-canary-host-late-keys", "a visit known by its hello, joined by its request when the keys come: one line")
+def _(test):
+    test.files["canarytap.toml"] = CANARY.replace("k7f3q2m9.canary", "www").replace('name = "www.', 'name = "*.')
+    recording = Recording("13-resumed")
+    one = flow(test)
+    times = play(one, recording)
+    method, target, _, status = recording.requests()[0]
+    event = {**recording.facts(), **VISIT, "host": "www.example.org", "flags": ["late_key"]}
+    test.expect(one, times[0], method, target, status=status, **event)
+    with_secrets(test, recording, wait=5)
