@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::engine::app::tls::cipher::Sender;
 use crate::engine::app::tls::connection::early::Early;
 use crate::engine::app::tls::facts::TlsFacts;
-use crate::engine::app::tls::held::{Item, What};
+use crate::engine::app::tls::held::What;
 use crate::engine::app::tls::keylog::{KeyLabel, Secret};
 use crate::engine::app::tls::record::{Header, Next, Records};
 use crate::engine::app::tls::secrets::{ClientRandom, Waiter};
@@ -17,11 +17,13 @@ use crate::engine::app::tls::side::Side;
 use crate::engine::app::tls::suite::Suite;
 use crate::engine::app::tls::under::{Told, Under};
 use crate::engine::app::{Observer, Session};
-use crate::engine::event::{Flags, Scheme};
+use crate::engine::event::Scheme;
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
 
 mod early;
+mod handshake;
+mod holding;
 mod opening;
 mod telling;
 
@@ -321,21 +323,6 @@ impl Tls {
         Ok(())
     }
 
-    fn hold(
-        &mut self,
-        sender: Sender,
-        context: &StreamContext,
-        record: &[u8],
-        observer: &mut dyn Observer,
-    ) {
-        let held = self.side(sender).held.push(Item {
-            time: context.time,
-            flags: context.flags,
-            what: What::Record(record.into()),
-        });
-        observer.counters().tls_records_dropped += u64::from(!held);
-    }
-
     fn on_gap(
         &mut self,
         sender: Sender,
@@ -371,117 +358,6 @@ impl Tls {
         observer: &mut dyn Observer,
     ) -> Result<(), Stop> {
         self.queue_or_read(sender, context, what, observer)
-    }
-
-    /// Behind what is held everything waits.
-    fn queue_or_read(
-        &mut self,
-        sender: Sender,
-        context: &StreamContext,
-        what: What,
-        observer: &mut dyn Observer,
-    ) -> Result<(), Stop> {
-        let held = &mut self.side(sender).held;
-        if held.is_empty() {
-            return self
-                .read(sender, context, what, observer)
-                .map_err(|(stop, _)| stop);
-        }
-        held.push(Item {
-            time: context.time,
-            flags: context.flags,
-            what,
-        });
-        Ok(())
-    }
-
-    /// Reads what is held, as far as that is possible by now.
-    fn release(&mut self, observer: &mut dyn Observer) -> Result<(), Stop> {
-        while std::mem::take(&mut self.unlocked) {
-            self.release_side(Sender::Client, observer)?;
-            self.release_side(Sender::Server, observer)?;
-        }
-        Ok(())
-    }
-
-    fn release_side(&mut self, sender: Sender, observer: &mut dyn Observer) -> Result<(), Stop> {
-        while let Some(item) = self.side(sender).held.pop() {
-            let Some(context) = self.context_of(sender, &item) else {
-                self.side(sender).held.put_back(item);
-                return Ok(());
-            };
-            match self.read(sender, &context, item.what, observer) {
-                Err((Stop::NotYet { for_key }, what)) => {
-                    let side = self.side(sender);
-                    side.held.put_back(Item { what, ..item });
-                    side.waits_for_key = for_key;
-                    return Ok(());
-                }
-                outcome => self.note(sender, outcome.map_err(|(stop, _)| stop), observer)?,
-            }
-        }
-        self.side(sender).waits_for_key = false;
-        Ok(())
-    }
-
-    /// Where and when something was held.
-    fn context_of(&mut self, sender: Sender, item: &Item) -> Option<StreamContext> {
-        let late = match self.side(sender).waits_for_key {
-            true => Flags::LATE_KEY,
-            false => Flags::NONE,
-        };
-        let hello = &self.hello.as_ref()?.context;
-        let context = match sender {
-            Sender::Client => *hello,
-            Sender::Server => hello.reversed(),
-        };
-        Some(StreamContext {
-            time: item.time,
-            flags: item.flags.with(late),
-            ..context
-        })
-    }
-
-    /// Reads one thing; gives it back with the reason why not.
-    fn read(
-        &mut self,
-        sender: Sender,
-        context: &StreamContext,
-        what: What,
-        observer: &mut dyn Observer,
-    ) -> Result<(), (Stop, What)> {
-        let outcome = match what {
-            What::Record(mut record) => {
-                let outcome = self.read_held(sender, context, &mut record, observer);
-                return outcome.map_err(|stop| (stop, What::Record(record)));
-            }
-            What::Damaged(header) => self.pass_over(sender, context, 1, header.length, observer),
-            What::Passed(records) => self.pass_over(sender, context, records, u16::MAX, observer),
-            What::Gap(_) => self.bridge(sender, context, observer),
-            What::Fin => {
-                self.tell_inner(context, Chunk::Fin, observer);
-                Ok(())
-            }
-            What::Reset => {
-                self.tell_inner(context, Chunk::Reset, observer);
-                Ok(())
-            }
-        };
-        outcome.map_err(|stop| (stop, what))
-    }
-
-    fn read_held(
-        &mut self,
-        sender: Sender,
-        context: &StreamContext,
-        record: &mut [u8],
-        observer: &mut dyn Observer,
-    ) -> Result<(), Stop> {
-        let (start, body) = record
-            .split_first_chunk_mut()
-            .ok_or(Stop::Lost(Why::Malformed))?;
-        let header = Header::read(*start).ok_or(Stop::Lost(Why::Malformed))?;
-        self.on_record(sender, context, header, body, observer)
     }
 
     /// Hands plain text, or the lack of it, to what speaks inside.

@@ -103,6 +103,11 @@ impl Held {
         Some(oldest.time)
     }
 
+    /// When what is first came.
+    pub(super) fn first_time(&self) -> Option<Timestamp> {
+        self.items.front().map(|item| item.time)
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         self.bytes + (self.items.capacity() - self.items.len()) * size_of::<Item>()

@@ -123,6 +123,7 @@ impl Secrets {
     /// Forgets the lines that have waited long enough, and how many they were.
     pub fn expire(&mut self, now: Timestamp) -> u64 {
         let before = self.lines.len();
+        self.start_clock(now);
         while let Some((came, ..)) = self.arrivals.front() {
             if came.plus(SECRET_WAIT) > now {
                 break;
@@ -159,6 +160,21 @@ impl Secrets {
             + self.waiters.len() * WAITER_BYTES
             + self.alarms.len() * WAITER_BYTES
             + self.closed.heap_bytes()
+    }
+
+    /// Lines that came before capture time began to run wait from now on.
+    fn start_clock(&mut self, now: Timestamp) {
+        if self.arrivals.front().map(|(came, ..)| *came) != Some(Timestamp::default()) {
+            return;
+        }
+        for (came, random, label) in &mut self.arrivals {
+            if *came == Timestamp::default() {
+                *came = now;
+                if let Some(line) = self.lines.get_mut(&(*random, *label)) {
+                    line.came = now;
+                }
+            }
+        }
     }
 
     fn waiting_for(&self, random: &ClientRandom) -> Vec<Waiter> {
@@ -297,6 +313,15 @@ mod tests {
         assert_eq!((secrets.len(), dropped), (SECRETS_WAITING_MAX, 1));
         assert!(secrets.find(&[0; 32], LABEL).is_none());
         assert!(secrets.heap_bytes() < 24 << 20, "{}", secrets.heap_bytes());
+    }
+
+    #[test]
+    fn lines_that_come_before_any_packet_wait_from_the_first_one_on() {
+        let mut secrets = Secrets::default();
+        secrets.add(&entry(1, LABEL), Timestamp::default());
+        assert_eq!(secrets.expire(at(10_000)), 0);
+        assert_eq!(secrets.expire(at(10_059)), 0);
+        assert_eq!(secrets.expire(at(10_060)), 1);
     }
 
     #[test]
