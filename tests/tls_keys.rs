@@ -17,6 +17,7 @@ use canarytap::engine::canary::{
 use canarytap::engine::event::{Detail, Event, EventId, EventKind, EventSink, Flags, Learned};
 use canarytap::engine::frame::{Frame, LinkType, Timestamp};
 use canarytap::engine::limits::Limits;
+use proptest::prelude::*;
 
 const CLIENT: [u8; 4] = [203, 0, 113, 77];
 const SERVER: [u8; 4] = [192, 168, 1, 10];
@@ -337,4 +338,84 @@ fn nothing_is_held_for_hosts_that_are_not_watched() {
     assert!(tap.engine.heap_bytes() < before + 64 * 1024);
     assert_eq!(tap.engine.counters().tls_not_watched, 1);
     assert_eq!(kinds(&tap.finish()), []);
+}
+
+/// What may happen to a segment on its way.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Arrives,
+    Lost,
+    Changed(usize),
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        12 => Just(Fate::Arrives),
+        1 => Just(Fate::Lost),
+        1 => any::<usize>().prop_map(Fate::Changed),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Whatever is lost or changed, and whenever the keys come: nothing stumbles, every event is
+    /// settled once, and what is read was asked for.
+    #[test]
+    fn a_connection_that_suffers_is_read_as_far_as_it_goes(
+        name in prop::sample::select(vec![
+            "13-many", "12-many", "13-early-data", "13-key-update", "12-renegotiation", "13-retry",
+            "10-aes128-sha-mac-first", "11-rc4", "12-ecdhe-rsa-aes128-sha", "12-dhe-rsa-aes256-ccm",
+        ]),
+        size in 1usize..1500,
+        fates in prop::collection::vec(fate(), 1..80),
+        keys_after in prop::collection::vec(0usize..60, 8),
+        canary: bool,
+    ) {
+        let recording = Recording::read(name);
+        let mut tap = match canary {
+            true => Tap::watching(&["*.example.org"], Some("https://www.example.org/")),
+            false => Tap::plain(),
+        };
+        tap.engine.follow_secrets();
+        tap.send(true, 2, &[]);
+        tap.send(false, 0x12, &[]);
+        let mut fates = fates.into_iter().cycle();
+        let mut keys = recording.keys.iter().zip(&keys_after).collect::<Vec<_>>();
+        let mut sent = 0;
+        for (from_client, bytes) in &recording.pieces {
+            for part in bytes.chunks(size.max(bytes.len() / 100)) {
+                keys.retain(|(entry, after)| {
+                    let waits = **after > sent;
+                    if !waits {
+                        tap.engine.on_secret(entry, &mut tap.heard);
+                    }
+                    waits
+                });
+                sent += 1;
+                match fates.next().unwrap() {
+                    Fate::Arrives => tap.send(*from_client, 0x18, part),
+                    Fate::Lost => tap.sequence[usize::from(!from_client)] += part.len() as u32,
+                    Fate::Changed(place) => {
+                        let mut part = part.to_vec();
+                        let place = place % part.len();
+                        part[place] ^= 0x55;
+                        tap.send(*from_client, 0x18, &part);
+                    }
+                }
+            }
+        }
+        tap.send(true, 0x11, &[]);
+        tap.send(false, 0x11, &[]);
+        tap.wait(5);
+        for (entry, _) in keys {
+            tap.engine.on_secret(entry, &mut tap.heard);
+        }
+        tap.wait(70);
+        for event in tap.finish().events {
+            let target = event.target.unwrap_or_default();
+            let known = ["", "/1", "/2", "/3", "/4", "/early", "/tls?q=1"];
+            prop_assert!(known.contains(&target.as_str()), "{}", target);
+        }
+    }
 }
