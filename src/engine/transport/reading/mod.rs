@@ -130,6 +130,18 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             && !self.flow.is_waiting()
     }
 
+    /// Lets the layer above look at the flow.
+    pub(super) fn wake(&mut self) {
+        let context = StreamContext {
+            time: self.now,
+            ..self.flow.context(self.flow.client)
+        };
+        if let Some(state) = &mut self.flow.state {
+            self.handler.on_wake(&context, state, self.counters);
+            self.told = true;
+        }
+    }
+
     fn deliver(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {
         let bytes = &self.flow.stream(side).bytes;
         let context = StreamContext {
