@@ -98,6 +98,7 @@ for suite in ("ecdhe-rsa-aes128-gcm-sha256", "ecdhe-rsa-aes256-gcm-sha384", "ecd
               "dhe-rsa-aes128-gcm-sha256", "aes256-gcm-sha384", "dhe-rsa-aes128-ccm", "dhe-rsa-aes256-ccm",
               "dhe-rsa-aes128-ccm8", "aes256-ccm8", "ecdhe-rsa-aes128-sha", "aes256-sha", "aes128-sha256",
               "dhe-rsa-aes256-sha256", "ecdhe-rsa-aes256-sha384", "null-sha256", "null-md5",
+              "camellia128-sha", "ecdhe-rsa-camellia256-sha384",
               "psk-aes128-gcm-sha256", "dhe-psk-aes256-cbc-sha", "ecdhe-psk-chacha20-poly1305",
               "rsa-psk-aes128-cbc-sha256"):
     plain(f"12-{suite}", f"TLS 1.2, {suite}")

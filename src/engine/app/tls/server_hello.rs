@@ -1,7 +1,7 @@
 //! The ServerHello of TLS 1.0 to 1.3 (RFC 8446 §4.1.3, RFC 5246 §7.4.1.3) and the application
 //! protocol that a server chose.
 
-use crate::engine::app::tls::client_hello::{HelloError, protocol_names};
+use crate::engine::app::tls::client_hello::{HelloError, TLS13, protocol_names};
 use crate::engine::app::tls::extensions::{Extensions, extension};
 use crate::engine::app::tls::reader::Reader;
 
@@ -54,7 +54,7 @@ impl<'a> ServerHello<'a> {
         let chosen = self.extensions.find(extension::SUPPORTED_VERSIONS);
         chosen
             .and_then(|body| Reader::new(body).u16())
-            .unwrap_or(self.legacy_version)
+            .map_or(self.legacy_version, as_published)
     }
 
     /// Whether the server asks for another ClientHello (RFC 8446 §4.1.4).
@@ -96,6 +96,14 @@ impl<'a> EncryptedExtensions<'a> {
             protocol: chosen_protocol(extensions),
             takes_early_data: extensions.find(extension::EARLY_DATA).is_some(),
         }
+    }
+}
+
+/// The last drafts of TLS 1.3 differ from it by their number only.
+const fn as_published(version: u16) -> u16 {
+    match version {
+        0x7f1a..=0x7f1c => TLS13,
+        _ => version,
     }
 }
 
