@@ -103,6 +103,9 @@ openssl("13-early-data", client=["-tls1_3"], server=["-early_data", "-no_anti_re
         early=request("/early"), script=[("S", response()), *PLAIN])
 openssl("13-early-data-refused", client=["-tls1_3"], server=["-early_data", "-no_anti_replay"], resume=True,
         early=request("/early"), refuse=True)
+openssl("10-head-2013", client=["-tls1", "-cipher", "AES128-SHA:@SECLEVEL=0", "-no_etm"],
+        server=["-cipher", "AES128-SHA:@SECLEVEL=0"],
+        script=[("C", request("/x/login.html?user=tbtest&password=geheim", "HEAD")), ("S", response(head=True))])
 openssl("13-no-name", client=["-tls1_3", "-noservername"])
 
 

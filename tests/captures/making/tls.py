@@ -394,3 +394,23 @@ def _(test):
     event = {**recording.facts(), **VISIT, "host": "www.example.org", "flags": ["late_key"]}
     test.expect(one, times[0], method, target, status=status, **event)
     with_secrets(test, recording, wait=5)
+
+
+@case("tls-head-2013", "the visit of 2013 made over: of a pair of links only the https one is opened, with HEAD")
+def _(test):
+    test.files["canarytap.toml"] = WATCHED + """
+[[canary]]
+url = "https://www.example.org/x/login.html?user=tbtest&password=geheim"
+id = "httpslink"
+channel = "skype"
+
+[[canary]]
+url = "http://www.example.org/x/twin.html?user=tbtest&password=geheim"
+id = "httplink"
+channel = "skype"
+"""
+    recording = Recording("10-head-2013")
+    one = flow(test, ("65.52.100.214", 40001))
+    times = play(one, recording)
+    expect(test, one, recording, times, kind="visit", alert=True, canary="httpslink", channel="skype", match="url")
+    test.files["keys.log"] = recording.keys
