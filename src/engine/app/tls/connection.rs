@@ -178,7 +178,8 @@ impl Tls {
     pub(in crate::engine::app) fn interest(&self) -> Interest {
         let held = self.client_side.held.has_records() || self.server_side.held.has_records();
         let own = match (&self.hello, held) {
-            (_, true) => Interest::Watched,
+            (Some(hello), true) if hello.facts.sni.is_some() => Interest::Watched,
+            (_, true) => Interest::Undecided, // without a name it may be anybody's
             (None, false) => Interest::Undecided,
             (Some(_), false) => Interest::Idle,
         };
@@ -209,7 +210,11 @@ impl Tls {
         time: Timestamp,
         observer: &mut dyn Observer,
     ) {
-        if !self.opened && !self.client_side.held.is_empty() {
+        let is_named = self
+            .hello
+            .as_ref()
+            .is_some_and(|hello| hello.facts.sni.is_some());
+        if is_named && !self.opened && !self.client_side.held.is_empty() {
             observer.counters().tls_no_key += 1;
         }
         self.judge_early_data(true, observer); // nobody refused it
