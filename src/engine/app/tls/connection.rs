@@ -17,7 +17,6 @@ use crate::engine::app::tls::side::Side;
 use crate::engine::app::tls::suite::Suite;
 use crate::engine::app::tls::under::{Told, Under};
 use crate::engine::app::{Observer, Session};
-use crate::engine::event::Scheme;
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
 
@@ -363,42 +362,6 @@ impl Tls {
         observer: &mut dyn Observer,
     ) -> Result<(), Stop> {
         self.queue_or_read(sender, context, what, observer)
-    }
-
-    /// Hands plain text, or the lack of it, to what speaks inside.
-    fn tell_inner(
-        &mut self,
-        context: &StreamContext,
-        chunk: Chunk<'_>,
-        observer: &mut dyn Observer,
-    ) {
-        let Some(hello) = &self.hello else { return };
-        let side = match self.sender(context.direction) {
-            Sender::Client => &mut self.client_side,
-            Sender::Server => &mut self.server_side,
-        };
-        let length = match chunk {
-            Chunk::Data(bytes) => bytes.len() as u64,
-            Chunk::Gap(gap) => gap,
-            Chunk::Fin | Chunk::Reset => 0,
-        };
-        let inside = StreamContext {
-            offset: side.told,
-            acked: None, // acknowledgements count what is outside
-            scheme: Scheme::Https,
-            ..*context
-        };
-        side.told = side.told.saturating_add(length);
-        let before = observer.counters().requests;
-        let mut under = Under {
-            outer: observer,
-            facts: &hello.facts,
-            told: &mut self.told,
-        };
-        self.inner.on_chunk(&inside, chunk, &mut under);
-        if self.told == Told::Nothing && observer.counters().requests > before {
-            self.told = Told::Enough; // of a host that is not watched
-        }
     }
 
     /// What follows from an outcome: whether the connection goes on.

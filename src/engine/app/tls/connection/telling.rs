@@ -9,17 +9,54 @@
 
 use super::{Hello, Stop, Tls};
 use crate::engine::app::Observer;
+use crate::engine::app::tls::cipher::Sender;
 use crate::engine::app::tls::client_hello::ClientHello;
 use crate::engine::app::tls::facts::TlsFacts;
 use crate::engine::app::tls::ja4::Carrier;
 use crate::engine::app::tls::secrets::Waiter;
 use crate::engine::app::tls::suite::Suite;
-use crate::engine::app::tls::under::Told;
+use crate::engine::app::tls::under::{Told, Under};
 use crate::engine::event::Scheme;
 use crate::engine::limits::{HELLO_VISIT_WAIT, SECRET_WAIT};
-use crate::engine::transport::{FlowKey, StreamContext};
+use crate::engine::transport::{Chunk, FlowKey, StreamContext};
 
 impl Tls {
+    /// Hands plain text, or the lack of it, to what speaks inside.
+    pub(super) fn tell_inner(
+        &mut self,
+        context: &StreamContext,
+        chunk: Chunk<'_>,
+        observer: &mut dyn Observer,
+    ) {
+        let Some(hello) = &self.hello else { return };
+        let side = match self.sender(context.direction) {
+            Sender::Client => &mut self.client_side,
+            Sender::Server => &mut self.server_side,
+        };
+        let length = match chunk {
+            Chunk::Data(bytes) => bytes.len() as u64,
+            Chunk::Gap(gap) => gap,
+            Chunk::Fin | Chunk::Reset => 0,
+        };
+        let inside = StreamContext {
+            offset: side.told,
+            acked: None, // acknowledgements count what is outside
+            scheme: Scheme::Https,
+            ..*context
+        };
+        side.told = side.told.saturating_add(length);
+        let before = observer.counters().requests;
+        let mut under = Under {
+            outer: observer,
+            facts: &hello.facts,
+            told: &mut self.told,
+        };
+        self.inner.on_chunk(&inside, chunk, &mut under);
+        if self.told == Told::Nothing && observer.counters().requests > before {
+            self.told = Told::Enough; // of a host that is not watched
+        }
+    }
+
     /// Takes note of the client's first hello.
     pub(super) fn on_first_hello(
         &mut self,
