@@ -20,6 +20,8 @@ mod disk;
 mod doctor;
 mod faults;
 mod floods;
+mod http2;
+mod https;
 mod idle;
 mod installed;
 mod keys;
