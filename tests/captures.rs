@@ -86,6 +86,10 @@ impl Case {
         } else {
             command.arg("--all-hosts");
         }
+        let keys = self.folder.join("keys.log");
+        if keys.exists() {
+            command.arg("--keys").arg(keys);
+        }
         command.arg(self.capture()).output().unwrap()
     }
 

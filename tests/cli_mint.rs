@@ -161,6 +161,35 @@ fn host_scheme_and_control_are_as_asked() {
 }
 
 #[test]
+fn a_canary_may_have_a_host_name_of_its_own() {
+    let desk = Desk::new();
+    let output = desk.run(&["mint", "--channel", "mail", "--subdomain"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let url = text(&output.stdout).trim_end().to_owned();
+    let minted = desk.canaries(&["--channel", "mail"]).pop().unwrap();
+    let id = minted["id"].as_str().unwrap();
+    assert_eq!(url, format!("https://{id}.tap.example.org/"));
+    assert!(text(&output.stderr).contains("wildcard certificate"));
+    let named = [
+        "--channel",
+        "chat",
+        "--subdomain",
+        "--host",
+        "*.TAP.example.org",
+    ];
+    assert_eq!(desk.mint(&named).len(), 1);
+    let other = [
+        "mint",
+        "--channel",
+        "c",
+        "--subdomain",
+        "--host",
+        "example.org",
+    ];
+    desk.refuses(2, &other, &["*.example.org", "[[host]]"]);
+}
+
+#[test]
 fn a_url_of_the_owners_is_registered_once_and_its_weakness_told() {
     let desk = Desk::new();
     let plain = "https://www.example.org/holiday.html?year=2013";

@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use canarytap::config::{ButtonConfig, LedConfig, LedDriver, LightConfig, LightRole};
-use canarytap::led::{self, Button, ButtonEvent, LedError, Lights};
+use canarytap::led::{self, Button, ButtonEvent, Holder, LedError, Lights};
 use tokio::sync::mpsc::Receiver;
 
 #[test]
@@ -22,8 +22,10 @@ fn lights_and_button_work_on_a_simulated_chip() {
         eprintln!("skipped: it needs root, `modprobe gpio-sim`, and a machine without GPIO");
         return;
     };
+    a_look_finds_every_pin(&chip, &Holder::Nobody);
     let lights = led::open(&config()).unwrap();
     let lights = levels_reach_the_pins(&chip, lights);
+    a_look_finds_every_pin(&chip, &Holder::Canarytap);
     a_pin_in_use_names_its_holder();
     drop(lights);
     let mut lights = led::open(&config()).expect("the pins are free again");
@@ -36,6 +38,22 @@ fn lights_and_button_work_on_a_simulated_chip() {
         Err(LedError::Driver { .. })
     ));
     drop(button);
+}
+
+/// And moves none of them. The button is nobody's in either case.
+fn a_look_finds_every_pin(chip: &SimulatedChip, holder: &Holder) {
+    let levels = || [ALERT, ARMED].map(|pin| chip.level(pin));
+    let before = levels();
+    let found = led::look(&config()).unwrap();
+    assert_eq!(found.driver, "gpiochip");
+    let holders: Vec<_> = found
+        .pins
+        .iter()
+        .map(|pin| (pin.pin, &pin.holder))
+        .collect();
+    let expected = [(ALERT, holder), (ARMED, holder), (BUTTON, &Holder::Nobody)];
+    assert_eq!(holders, expected);
+    assert_eq!(levels(), before);
 }
 
 fn levels_reach_the_pins(chip: &SimulatedChip, mut lights: Lights) -> Lights {

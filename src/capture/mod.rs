@@ -21,6 +21,8 @@ mod window;
 pub enum Next<'a> {
     /// A frame, valid until the next call.
     Frame(Frame<'a>),
+    /// Lines of a TLS key log that a file brings along.
+    Secrets(&'a [u8]),
     /// Nothing for now: the wire is silent, or someone called for attention.
     Idle,
     /// The end of a file. A live capture has none.

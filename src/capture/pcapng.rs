@@ -1,5 +1,7 @@
 //! Blocks of a pcapng section: interfaces, and packets on them.
 
+use std::ops::Range;
+
 use crate::engine::frame::Timestamp;
 
 /// Byte order of a file or section.
@@ -33,6 +35,8 @@ impl Order {
 pub(super) enum Block {
     /// A packet.
     Packet(Packet),
+    /// A TLS key log, from here to there in the block's body.
+    Secrets(Range<usize>),
     /// Something that is not needed here.
     Other,
 }
@@ -71,6 +75,9 @@ const INTERFACE: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
+const SECRETS: u32 = 10;
+/// Secrets in the format of SSLKEYLOGFILE: "TLSK".
+const TLS_KEY_LOG: u32 = 0x544c_534b;
 
 impl Interfaces {
     /// Reads one block's body.
@@ -101,6 +108,9 @@ impl Interfaces {
                 self.packet(u32::from(number), order, body)
             }
             SIMPLE_PACKET => self.simple_packet(order, body),
+            SECRETS if order.u32_at(body, 0) == Some(TLS_KEY_LOG) => {
+                secrets(order, body).ok_or("secrets longer than their block")
+            }
             _ => Ok(Block::Other),
         }
     }
@@ -197,4 +207,10 @@ impl Interface {
         let rest = u128::from(units % per_second) * 1_000_000_000 / u128::from(per_second);
         Timestamp::from_secs_nanos(seconds, u32::try_from(rest).unwrap_or(0))
     }
+}
+
+/// The key log in a Decryption Secrets Block, behind the kind of secrets and their length.
+fn secrets(order: Order, body: &[u8]) -> Option<Block> {
+    let end = 8usize.checked_add(order.u32_at(body, 4)? as usize)?;
+    (end <= body.len()).then_some(Block::Secrets(8..end))
 }

@@ -2,6 +2,7 @@
 //!
 //! Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::capture::pcapng::{Block, Interfaces, Order};
@@ -38,8 +39,13 @@ struct Section {
     interfaces: Interfaces,
 }
 
-/// Where a frame lies in the window's buffer.
-struct Found {
+/// What comes next, and where it lies in the window's buffer.
+enum Found {
+    Frame(FoundFrame),
+    Secrets(Range<usize>),
+}
+
+struct FoundFrame {
     time: Timestamp,
     link: LinkType,
     wire_len: u32,
@@ -82,18 +88,24 @@ impl Savefile {
     /// [`SavefileError`] where the file is cut or makes no sense; nothing can be read after it.
     pub fn read(&mut self) -> Result<Next<'_>, SavefileError> {
         let found = match &mut self.format {
-            Format::Pcap(pcap) => pcap.next(&mut self.window)?,
+            Format::Pcap(pcap) => pcap.next(&mut self.window)?.map(Found::Frame),
             Format::Pcapng(section) => section.next(&mut self.window)?,
         };
-        let Some(found) = found else {
-            return Ok(Next::End);
-        };
-        Ok(Next::Frame(Frame {
-            time: found.time,
-            link: found.link,
-            wire_len: found.wire_len,
-            bytes: self.window.at(found.start, found.end),
-        }))
+        Ok(match found {
+            None => Next::End,
+            Some(Found::Frame(found)) => Next::Frame(Frame {
+                time: found.time,
+                link: found.link,
+                wire_len: found.wire_len,
+                bytes: self.window.at(found.start, found.end),
+            }),
+            Some(Found::Secrets(place)) => Next::Secrets(self.window.at(place.start, place.end)),
+        })
+    }
+
+    /// Whether the file's format has room for the secrets of its connections.
+    pub fn may_bring_secrets(&self) -> bool {
+        matches!(self.format, Format::Pcapng(_))
     }
 }
 
@@ -114,7 +126,7 @@ impl Pcap {
         })
     }
 
-    fn next(self, window: &mut Window) -> Result<Option<Found>, SavefileError> {
+    fn next(self, window: &mut Window) -> Result<Option<FoundFrame>, SavefileError> {
         if !window.need(Self::RECORD_HEADER)? {
             return Ok(None);
         }
@@ -133,7 +145,7 @@ impl Pcap {
         } else {
             fraction.saturating_mul(1000)
         };
-        Ok(Some(Found {
+        Ok(Some(FoundFrame {
             time: Timestamp::from_secs_nanos(u64::from(seconds), nanos),
             link: self.link,
             wire_len,
@@ -180,7 +192,7 @@ impl Section {
         Ok(None)
     }
 
-    /// What a block holds; None for one that is no packet.
+    /// What a block holds; None for one that holds nothing of use.
     fn block(&mut self, window: &mut Window) -> Result<Option<Found>, SavefileError> {
         let frame = Self::BLOCK_HEADER + Self::BLOCK_TRAILER;
         let length = block_length(window, self.order, frame)?;
@@ -192,13 +204,17 @@ impl Section {
             Block::Other => None,
             Block::Packet(packet) => {
                 let body = window.place(Self::BLOCK_HEADER);
-                Some(Found {
+                Some(Found::Frame(FoundFrame {
                     time: packet.time,
                     link: window.link_type(u32::from(packet.link_number))?,
                     wire_len: packet.wire_len,
                     start: body + packet.start,
                     end: body + packet.end,
-                })
+                }))
+            }
+            Block::Secrets(place) => {
+                let body = window.place(Self::BLOCK_HEADER);
+                Some(Found::Secrets(body + place.start..body + place.end))
             }
         };
         window.advance(length);

@@ -37,7 +37,7 @@ fn read(bytes: &[u8]) -> (Vec<String>, Option<SavefileError>) {
                     frame.bytes
                 ));
             }
-            Ok(Next::Idle) => {}
+            Ok(Next::Idle | Next::Secrets(_)) => {}
             Ok(Next::End) => return (frames, None),
             Err(error) => return (frames, Some(error)),
         }
@@ -143,6 +143,28 @@ fn pcapng_is_read_in_both_byte_orders_with_several_interfaces() {
                 "7.000000005 RawIp 60 [4, 5]"
             ]
         );
+    }
+}
+
+#[test]
+fn a_key_log_in_a_block_of_secrets_comes_in_its_place() {
+    for numbers in [LITTLE, BIG] {
+        let log = b"# a line\n";
+        let secrets =
+            |length: u32| [&numbers.u32(0x544c_534b)[..], &numbers.u32(length), log].concat();
+        let file = |length| {
+            let block = numbers.block(10, &secrets(length));
+            [numbers.section(), numbers.interface(1, &[]), block].concat()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("capture");
+        std::fs::write(&path, file(9)).unwrap();
+        let mut savefile = Savefile::open(&path).unwrap();
+        assert!(savefile.may_bring_secrets());
+        assert!(matches!(savefile.read(), Ok(Next::Secrets(lines)) if lines == log));
+        assert!(matches!(savefile.read(), Ok(Next::End)));
+        std::fs::write(&path, file(99)).unwrap();
+        assert!(Savefile::open(&path).unwrap().read().is_err());
     }
 }
 

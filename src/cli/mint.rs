@@ -24,6 +24,11 @@ pub struct MintArgs {
     /// The watched host that it shall lie on; the first of the configuration unless told
     #[arg(long, value_name = "HOST", conflicts_with = "url")]
     host: Option<String>,
+    /// Give each a host name of its own below this watched one (`*.canary.example.org`): then the
+    /// name in the TLS hello tells the visit, without keys. Needs wildcard DNS and a wildcard
+    /// certificate
+    #[arg(long, conflicts_with = "url")]
+    subdomain: bool,
     /// How many
     #[arg(
         long,
@@ -60,6 +65,12 @@ const ADDED_AT_ONCE: usize = 1000;
 /// Canaries that are made by one call, at most.
 const COUNT_MAX: i64 = 100_000;
 
+/// What has to be true of the owner's DNS and certificate.
+const SUBDOMAIN: &str = "\
+canarytap: each name needs to lead to your server by a wildcard in your DNS, and to be covered by a
+wildcard certificate. A certificate for the single name would stand in the public certificate logs,
+where crawlers read it: it would cause visits.";
+
 /// Runs the command.
 pub fn run(globals: &Globals, args: &MintArgs) -> CommandResult {
     let config = globals.load_config()?;
@@ -78,6 +89,9 @@ pub fn run(globals: &Globals, args: &MintArgs) -> CommandResult {
         out.flush()?;
     }
     remark_on(&new);
+    if args.subdomain {
+        tell(SUBDOMAIN);
+    }
     Ok(Outcome::Done)
 }
 
@@ -107,7 +121,10 @@ impl Known {
 }
 
 fn minted(args: &MintArgs, config: &Config, known: &Known) -> Result<Vec<StoredCanary>, Failure> {
-    let host = host(args.host.as_deref(), config)?;
+    let host = match args.subdomain {
+        true => parent(args.host.as_deref(), config)?,
+        false => host(args.host.as_deref(), config)?,
+    };
     let random = SystemRandom::new();
     let mut taken = known.ids.clone();
     let mut new = Vec::new();
@@ -115,7 +132,10 @@ fn minted(args: &MintArgs, config: &Config, known: &Known) -> Result<Vec<StoredC
         let (id, choice) = draw(&random)?;
         // Never in practice, but an id that is there must not be given twice.
         if taken.insert(id.clone()) {
-            let url = mint::url(&host, &id, choice);
+            let url = match args.subdomain {
+                true => format!("https://{id}.{host}/"),
+                false => mint::url(&host, &id, choice),
+            };
             let url = match args.scheme {
                 Scheme::Https => url,
                 Scheme::Http => url.replacen("https://", "http://", 1),
@@ -140,6 +160,28 @@ fn draw(random: &SystemRandom) -> Result<(String, u8), Failure> {
             return Ok((id, choice));
         }
     }
+}
+
+/// The name below which each new canary has a host name of its own.
+fn parent(asked: Option<&str>, config: &Config) -> Result<String, Failure> {
+    let parents = || {
+        let patterns = config.hosts.iter().map(|host| &host.pattern);
+        patterns.filter_map(|pattern| match pattern {
+            HostPattern::Subdomains(parent) => Some(parent.as_str()),
+            HostPattern::Exact(_) => None,
+        })
+    };
+    let asked = asked.map(|name| name.trim_start_matches("*.").trim_end_matches('.'));
+    let found = parents().find(|parent| asked.is_none_or(|name| name.eq_ignore_ascii_case(parent)));
+    found.map(str::to_owned).ok_or_else(|| {
+        Failure::Usage(format!(
+            "--subdomain: the names below {} are not watched; add [[host]] with name = \"*.{}\" \
+             to {}",
+            asked.unwrap_or("any host"),
+            asked.unwrap_or("canary.example.org"),
+            config.path.display()
+        ))
+    })
 }
 
 /// The host that new canaries lie on, in its normal form.

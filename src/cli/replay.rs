@@ -1,5 +1,6 @@
 //! `canarytap replay`: the same engine over capture files.
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::cli::replay::joiner::Joiner;
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell};
 use crate::config::units::parse_bytes;
 use crate::engine::Engine;
+use crate::engine::app::tls::keylog::{KeyLogEntry, KeyLogError};
 use crate::engine::canary::{Home, Matcher, PortSet, Watch};
 use crate::engine::event::{Detail, Event, EventId, EventSink};
 use crate::engine::limits::{Limits, MEMORY_BYTES_DEFAULT};
@@ -28,6 +30,9 @@ pub struct ReplayArgs {
     /// Watch every host on every port; needs no configuration
     #[arg(long)]
     all_hosts: bool,
+    /// TLS key log (SSLKEYLOGFILE); more than once for several
+    #[arg(long, value_name = "FILE")]
+    keys: Vec<PathBuf>,
     /// Bound on flows and buffers together, such as 48MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     memory: Option<usize>,
@@ -52,7 +57,12 @@ pub fn run(globals: &Globals, args: &ReplayArgs) -> CommandResult {
     let mut replay = Replay {
         engine: Engine::new(plan.limits, Arc::new(Matcher::new(plan.watch))),
         out: Out::new(store, render::on_stdout(args.format)),
+        wrong_lines: 0,
     };
+    replay.engine.keep_secrets();
+    for path in &args.keys {
+        replay.read_keys(path)?;
+    }
     let mut outcome = Outcome::Done;
     for path in &args.captures {
         if let Err(error) = replay.read(path)? {
@@ -118,6 +128,8 @@ fn configured(globals: &Globals) -> Result<(Watch, usize, StoreOptions), Failure
 struct Replay<W: Write> {
     engine: Engine,
     out: Out<W>,
+    /// Lines of key logs that were none.
+    wrong_lines: u64,
 }
 
 impl<W: Write> Replay<W> {
@@ -127,15 +139,50 @@ impl<W: Write> Replay<W> {
             Ok(savefile) => savefile,
             Err(error) => return Ok(Err(error)),
         };
+        if savefile.may_bring_secrets() {
+            self.engine.follow_secrets();
+        }
         loop {
             match savefile.read() {
                 Ok(Next::Frame(frame)) => {
                     self.engine.on_frame(&frame, &mut self.out);
                     self.out.print_settled()?;
                 }
+                Ok(Next::Secrets(lines)) => self.take_secrets(lines),
                 Ok(Next::Idle) => {}
                 Ok(Next::End) => return Ok(Ok(())),
                 Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    /// Reads a key log. Lines that are none are told of and passed over.
+    fn read_keys(&mut self, path: &Path) -> Result<(), Failure> {
+        let lines = fs::read(path).map_err(|error| {
+            Failure::Usage(format!(
+                "cannot read the key log {}: {error}",
+                path.display()
+            ))
+        })?;
+        self.engine.follow_secrets();
+        let before = self.wrong_lines;
+        self.take_secrets(&lines);
+        let wrong = self.wrong_lines - before;
+        if wrong > 0 {
+            tell(&format!(
+                "canarytap: {}: {wrong} lines are not of a key log",
+                path.display()
+            ));
+        }
+        Ok(())
+    }
+
+    fn take_secrets(&mut self, lines: &[u8]) {
+        for line in lines.split(|byte| *byte == b'\n') {
+            match KeyLogEntry::parse(line) {
+                Ok(entry) => self.engine.on_secret(&entry, &mut self.out),
+                Err(KeyLogError::Malformed) => self.wrong_lines += 1,
+                Err(KeyLogError::Empty | KeyLogError::Unused) => {}
             }
         }
     }
@@ -252,7 +299,7 @@ impl<W: Write> EventSink for Out<W> {
     }
 
     fn on_detail(&mut self, detail: Detail) {
-        self.note(|| Incoming::Detail(detail));
+        self.note(|| Incoming::Detail(detail.clone()));
         self.joiner.on_detail(detail);
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink};
+use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink, Learned};
 use crate::led::Activity;
 use crate::store::Incoming;
 
@@ -38,8 +38,10 @@ impl Worth {
 
 /// About how many bytes an entry holds.
 pub(super) fn bytes_of(entry: &Incoming) -> usize {
-    let Incoming::Event(event) = entry else {
-        return size_of::<Incoming>();
+    let event = match entry {
+        Incoming::Event(event) => event,
+        Incoming::Detail(detail) => return size_of::<Incoming>() + late_bytes(&detail.learned),
+        Incoming::Settled(_) => return size_of::<Incoming>(),
     };
     let texts = [
         &event.canary,
@@ -57,6 +59,21 @@ pub(super) fn bytes_of(entry: &Incoming) -> usize {
     ];
     let lengths = texts.into_iter().flatten().map(String::len);
     size_of::<Incoming>() + lengths.sum::<usize>()
+}
+
+fn late_bytes(learned: &Learned) -> usize {
+    let Learned::Request(request) = learned else {
+        return 0;
+    };
+    let texts = [
+        &request.host,
+        &request.user_agent,
+        &request.referer,
+        &request.forwarded_for,
+        &request.alpn,
+    ];
+    let lengths = texts.into_iter().flatten().map(String::len);
+    size_of_val(&**request) + request.method.len() + request.target.len() + lengths.sum::<usize>()
 }
 
 /// The queue. Locked for each event, never for each packet.

@@ -149,6 +149,7 @@ fn listen(live: &mut Live, config: &Config, watch: Watch, how_long: Duration) ->
                 engine.on_frame(&frame, &mut heard);
             }
             Ok(Next::Idle) => engine.on_tick(clock::now(), &mut heard),
+            Ok(Next::Secrets(_)) => {} // only files bring them
             Ok(Next::End) => break,
             Err(error) => {
                 broke_off = Some(error.to_string());

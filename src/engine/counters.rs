@@ -106,6 +106,22 @@ counters! {
     http2_heads_lost,
     /// HTTP/2 requests whose response is no longer waited for: too many wait on one connection.
     http2_streams_dropped,
+    /// ClientHellos read.
+    tls_hellos,
+    /// Those for hosts that are not watched.
+    tls_not_watched,
+    /// TLS connections to watched hosts that no key came for.
+    tls_no_key,
+    /// Directions of TLS connections whose version or cipher suite is not read.
+    tls_suite_unread,
+    /// Directions of TLS connections given up because bytes are missing.
+    tls_gaps,
+    /// Directions of TLS connections that broke the rules, or that their key did not open.
+    tls_malformed,
+    /// TLS records that waited for a key and were dropped: too long, or too many.
+    tls_records_dropped,
+    /// TLS connections without a hello, to servers that had hellos for watched hosts before.
+    tls_no_hello,
     /// Secrets taken from key logs.
     secrets,
     /// Secrets dropped because too many waited for their connections.

@@ -86,14 +86,17 @@ impl Flags {
     pub const LATE_KEY: Self = Self(1 << 4);
     /// The clock was not synchronised.
     pub const CLOCK_UNSYNCED: Self = Self(1 << 5);
+    /// The hello bears an encrypted one: its name may be an outer one.
+    pub const ECH: Self = Self(1 << 6);
 
-    const NAMES: [(Self, &'static str); 6] = [
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::MIDSTREAM, "midstream"),
         (Self::GAP, "gap"),
         (Self::OVERLAP, "overlap"),
         (Self::TRUNCATED, "truncated"),
         (Self::LATE_KEY, "late_key"),
         (Self::CLOCK_UNSYNCED, "clock_unsynced"),
+        (Self::ECH, "ech"),
     ];
 
     /// Both sets together.
@@ -295,14 +298,90 @@ pub struct Event {
 }
 
 /// Something learned about an event after it was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detail {
     /// The event it is about.
     pub of: EventId,
     /// When it was learned.
     pub time: Timestamp,
+    /// What was learned.
+    pub learned: Learned,
+}
+
+/// What can be learned about an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Learned {
     /// The response's final status.
-    pub status: u16,
+    Status {
+        /// Its number.
+        status: u16,
+    },
+    /// The request of a visit that was told by its hello.
+    Request(Box<LateRequest>),
+}
+
+/// A request that was read after its connection's hello had been told as a visit. Keys as in an
+/// [`Event`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LateRequest {
+    /// How the request met the canary, which may be more than its host did.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub matched: Option<MatchKind>,
+    /// The method.
+    pub method: String,
+    /// The host that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The request target.
+    pub target: String,
+    /// `HTTP/1.1` and its like.
+    pub version: &'static str,
+    /// The User-Agent field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// The Referer field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referer: Option<String>,
+    /// What forwarding headers said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded_for: Option<String>,
+    /// Application protocol, by now perhaps the server's choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<String>,
+    /// What makes the request less than perfect.
+    #[serde(skip_serializing_if = "Flags::is_empty")]
+    pub flags: Flags,
+    /// What was done to the canary's URL.
+    #[serde(skip_serializing_if = "Alterations::is_empty")]
+    pub alterations: Alterations,
+}
+
+impl Event {
+    /// Puts what was learned later into it.
+    pub fn learn(&mut self, learned: &Learned) {
+        match learned {
+            Learned::Status { status } => self.status = Some(*status),
+            Learned::Request(request) => self.learn_request(request),
+        }
+    }
+
+    fn learn_request(&mut self, request: &LateRequest) {
+        self.matched = request.matched.or(self.matched);
+        self.method = Some(request.method.clone());
+        self.host = request.host.clone().or_else(|| self.host.take());
+        self.target = Some(request.target.clone());
+        self.version = Some(request.version);
+        self.user_agent.clone_from(&request.user_agent);
+        self.referer.clone_from(&request.referer);
+        self.forwarded_for = request
+            .forwarded_for
+            .clone()
+            .or_else(|| self.forwarded_for.take());
+        self.alpn = request.alpn.clone().or_else(|| self.alpn.take());
+        self.flags = self.flags.with(request.flags);
+        self.alterations = request.alterations;
+    }
 }
 
 /// Who listens to the engine.

@@ -43,9 +43,25 @@ pub const PROBE_BYTES_MAX: usize = 128;
 /// Bytes of a handshake message that is looked at, such as a ClientHello: those with several
 /// post-quantum keys have under 10,000.
 pub const TLS_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one direction's TLS records that wait for their key: a request head of the largest
+/// size, or a minute of a slow page.
+pub const TLS_HELD_BYTES_PER_DIRECTION_MAX: usize = 256 * 1024;
+/// Bytes of connections that are over and whose records wait for their keys: a thousand visits of
+/// a few kilobytes.
+pub const TLS_CLOSED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Records of TLS 1.3 in a row that no secret opens, before a direction is given up: early data
+/// that a server refuses has no more.
+pub const TLS_FAILURES_MAX: u32 = 64;
+/// Records that may be missing in a hole for the next one to be found again by trying.
+pub const TLS_RECORDS_MISSED_MAX: u64 = 16;
+/// How long, in capture time, a hello that is a visit by itself waits for its request when keys
+/// are followed: longer than a log that is followed over a network lags, short for an alert.
+pub const HELLO_VISIT_WAIT: Duration = Duration::from_secs(2);
 /// How long, in capture time, a key log's line waits for its connection, and a connection's
 /// packets for their line: logs come over slow lines and from buffered files.
 pub const SECRET_WAIT: Duration = Duration::from_secs(60);
+/// Servers that are remembered for watched hosts.
+pub const WATCHED_SERVERS_MAX: usize = 1024;
 /// Lines of key logs that wait at once: a minute of 300 connections a second with TLS 1.3, in
 /// less than 24 MiB.
 pub const SECRETS_WAITING_MAX: usize = 100_000;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::engine::app::Session;
 use crate::engine::app::tls::keylog::KeyLogEntry;
+use crate::engine::app::tls::secrets::Waiter;
 use crate::engine::canary::Matcher;
 use crate::engine::counters::Counters;
 use crate::engine::event::EventSink;
@@ -84,20 +85,28 @@ impl Engine {
         let mut handler = self.reporter.handler(sink);
         self.flows
             .on_tick(self.now, &mut self.counters, &mut handler);
+        while let Some(waiter) = self.reporter.secrets().take_due(self.now) {
+            self.wake(waiter, sink);
+        }
     }
 
     /// The capture ended: reads what waited for a hole to be filled and closes every flow.
     pub fn finish(&mut self, sink: &mut impl EventSink) {
+        self.reporter.secrets().end();
         let mut handler = self.reporter.handler(sink);
         self.flows
             .finish(self.now, &mut self.counters, &mut handler);
+        handler.end_closed(self.now, &mut self.counters);
     }
 
     /// Takes a secret of a TLS or QUIC connection, before its packets or up to a minute after.
-    pub fn on_secret(&mut self, entry: &KeyLogEntry, _sink: &mut impl EventSink) {
+    pub fn on_secret(&mut self, entry: &KeyLogEntry, sink: &mut impl EventSink) {
         self.counters.secrets += 1;
-        let (_waiters, dropped) = self.reporter.secrets().add(entry, self.now);
+        let (waiters, dropped) = self.reporter.secrets().add(entry, self.now);
         self.counters.secrets_dropped += dropped;
+        for waiter in waiters {
+            self.wake(waiter, sink);
+        }
     }
 
     /// Secrets may come: what a hello alone says is told later, in case its request can be read.
@@ -128,9 +137,27 @@ impl Engine {
         self.flows.len()
     }
 
+    /// Lines of key logs that wait for their connections.
+    pub fn secrets_waiting(&self) -> usize {
+        self.reporter.secrets_waiting()
+    }
+
     /// Bytes held by flows and buffers.
     pub fn heap_bytes(&self) -> usize {
         self.flows.heap_bytes() + self.decoder.heap_bytes() + self.reporter.heap_bytes()
+    }
+
+    fn wake(&mut self, waiter: Waiter, sink: &mut impl EventSink) {
+        let mut handler = self.reporter.handler(sink);
+        match waiter {
+            Waiter::Flow(key) => {
+                self.flows
+                    .wake(&key, self.now, &mut self.counters, &mut handler);
+            }
+            Waiter::Closed(number) => {
+                handler.wake_closed(number, self.now, &mut self.counters);
+            }
+        }
     }
 
     fn advance(&mut self, now: Timestamp, sink: &mut impl EventSink) {

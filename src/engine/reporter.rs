@@ -1,20 +1,28 @@
 //! From observations to events: what was read, which canary it met, where it came from.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::engine::app::tls::closed;
+use crate::engine::app::tls::facts::TlsFacts;
 use crate::engine::app::tls::secrets::Secrets;
 use crate::engine::app::{Observer, RequestHead, Session};
 use crate::engine::canary::{Doubt, Judgement, Match, Matcher, normalize_host};
 use crate::engine::counters::Counters;
-use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink, Origin, wire_text};
+use crate::engine::event::{Detail, EventId, EventSink, Learned};
 use crate::engine::frame::Timestamp;
-use crate::engine::limits::FIELD_BYTES_MAX;
+use crate::engine::limits::WATCHED_SERVERS_MAX;
 use crate::engine::transport::{Chunk, StreamContext, StreamHandler};
+
+mod compose;
 
 /// What outlives a frame: the list of what to look for, and the number of the last event.
 pub(super) struct Reporter {
     matcher: Arc<Matcher>,
     secrets: Secrets,
+    /// Servers that hellos for watched hosts went to.
+    servers: BTreeSet<IpAddr>,
     last_id: u64,
 }
 
@@ -23,6 +31,7 @@ impl Reporter {
         Self {
             matcher,
             secrets: Secrets::default(),
+            servers: BTreeSet::new(),
             last_id: 0,
         }
     }
@@ -33,6 +42,10 @@ impl Reporter {
 
     pub(super) fn secrets(&mut self) -> &mut Secrets {
         &mut self.secrets
+    }
+
+    pub(super) fn secrets_waiting(&self) -> usize {
+        self.secrets.len()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -64,6 +77,16 @@ pub(super) struct Handler<'a, K> {
 }
 
 impl<K: EventSink> Handler<'_, K> {
+    /// Lets a connection that is over be looked at, because a secret came or it is time.
+    pub(super) fn wake_closed(&mut self, number: u64, now: Timestamp, counters: &mut Counters) {
+        closed::wake(number, now, &mut self.reading(counters));
+    }
+
+    /// The capture ended: no connection that is over waits any more.
+    pub(super) fn end_closed(&mut self, now: Timestamp, counters: &mut Counters) {
+        closed::end(now, &mut self.reading(counters));
+    }
+
     fn reading<'b>(&'b mut self, counters: &'b mut Counters) -> Reading<'b, K> {
         Reading {
             reporter: self.reporter,
@@ -88,6 +111,10 @@ impl<K: EventSink> StreamHandler<Session> for Handler<'_, K> {
         state.on_chunk(context, chunk, &mut self.reading(counters));
     }
 
+    fn on_wake(&mut self, context: &StreamContext, state: &mut Session, counters: &mut Counters) {
+        state.on_wake(context.time, &mut self.reading(counters));
+    }
+
     fn on_close(&mut self, time: Timestamp, state: Session, counters: &mut Counters) {
         state.on_close(time, &mut self.reading(counters));
     }
@@ -106,33 +133,71 @@ impl<K: EventSink> Observer for Reading<'_, K> {
     }
 
     fn on_request(&mut self, context: &StreamContext, head: &RequestHead<'_>) -> Option<EventId> {
-        let host = head.authority.and_then(normalize_host);
-        let found = self.reporter.matcher.find(
-            host.as_deref().unwrap_or_default(),
-            head.target,
-            head.field("referer"),
-        );
-        let is_of_watched_host = head.authority.is_some() || self.is_watched(b"");
-        if found.is_none() && !(is_background(head) && is_of_watched_host) {
+        self.on_any_request(context, head, None, None)
+    }
+
+    fn on_tls_request(
+        &mut self,
+        context: &StreamContext,
+        head: &RequestHead<'_>,
+        facts: &TlsFacts,
+        visit: Option<EventId>,
+    ) -> Option<EventId> {
+        match (head.proxied_for, facts.proxied_for) {
+            (None, Some(client)) => {
+                let head = RequestHead {
+                    proxied_for: Some(client),
+                    ..head.clone()
+                };
+                self.on_any_request(context, &head, Some(facts), visit)
+            }
+            _ => self.on_any_request(context, head, Some(facts), visit),
+        }
+    }
+
+    fn on_hello(&mut self, context: &StreamContext, facts: &TlsFacts) -> Option<EventId> {
+        let host = facts
+            .sni
+            .as_ref()
+            .and_then(|name| normalize_host(name.as_bytes()));
+        let matcher = &self.reporter.matcher;
+        if host.is_none() && !matcher.is_watched(b"") {
             return None;
         }
-        let judgement = self.reporter.matcher.judge(context.src.ip(), head);
-        let found = match hop_is_the_visitors(context, &judgement) {
-            true => found.map(|found| found.seen_by(context.scheme.name())),
-            false => found,
-        };
+        let found = host.as_deref().and_then(|host| matcher.find_host(host));
+        let judgement = matcher.judge_hello(context.src.ip(), facts.proxied_for);
+        let found = seen_by(context, found, &judgement);
         let id = self.reporter.next_id();
         self.counters.events += 1;
         self.sink
-            .on_event(compose(id, context, head, host, found, judgement));
+            .on_event(compose::hello(id, context, facts, host, found, judgement));
         Some(id)
+    }
+
+    fn is_canary_host(&self, host: &[u8]) -> bool {
+        let found = normalize_host(host).and_then(|host| self.reporter.matcher.find_host(&host));
+        found.is_some()
+    }
+
+    fn on_watched_server(&mut self, server: IpAddr) {
+        if self.reporter.servers.len() < WATCHED_SERVERS_MAX {
+            self.reporter.servers.insert(server);
+        }
+    }
+
+    fn is_watched_server(&self, server: IpAddr) -> bool {
+        self.reporter.servers.contains(&server)
+    }
+
+    fn secrets(&mut self) -> Option<&mut Secrets> {
+        Some(&mut self.reporter.secrets)
     }
 
     fn on_status(&mut self, time: Timestamp, request: EventId, status: u16) {
         self.sink.on_detail(Detail {
             of: request,
             time,
-            status,
+            learned: Learned::Status { status },
         });
         self.sink.on_settled(request);
     }
@@ -143,6 +208,62 @@ impl<K: EventSink> Observer for Reading<'_, K> {
 
     fn counters(&mut self) -> &mut Counters {
         self.counters
+    }
+}
+
+impl<K: EventSink> Reading<'_, K> {
+    fn on_any_request(
+        &mut self,
+        context: &StreamContext,
+        head: &RequestHead<'_>,
+        facts: Option<&TlsFacts>,
+        visit: Option<EventId>,
+    ) -> Option<EventId> {
+        let matcher = &self.reporter.matcher;
+        let host = head.authority.and_then(normalize_host);
+        let found = matcher.find(
+            host.as_deref().unwrap_or_default(),
+            head.target,
+            head.field("referer"),
+        );
+        let is_of_watched_host = head.authority.is_some() || matcher.is_watched(b"");
+        let is_told = is_background(head) && is_of_watched_host;
+        if found.is_none() && !is_told && visit.is_none() {
+            return None;
+        }
+        let judgement = matcher.judge(context.src.ip(), head);
+        let found = seen_by(context, found, &judgement);
+        if let Some(id) = visit.filter(|_| self.is_of_hello(facts, found.as_ref())) {
+            self.sink.on_detail(Detail {
+                of: id,
+                time: context.time,
+                learned: compose::late(context, head, facts, host, found, judgement),
+            });
+            return Some(id);
+        }
+        let id = self.reporter.next_id();
+        self.counters.events += 1;
+        self.sink.on_event(compose::request(
+            id, context, head, facts, host, found, judgement,
+        ));
+        Some(id)
+    }
+
+    /// Whether a request is for no other canary than that which its connection's hello names.
+    fn is_of_hello(&self, facts: Option<&TlsFacts>, found: Option<&Match>) -> bool {
+        let Some(found) = found else { return true };
+        let name = facts.and_then(|facts| facts.sni.as_ref());
+        let host = name.and_then(|name| normalize_host(name.as_bytes()));
+        host.and_then(|host| self.reporter.matcher.find_host(&host))
+            .is_some_and(|by_hello| by_hello.canary.id == found.canary.id)
+    }
+}
+
+/// Notes by which scheme the visitor came, where that is known.
+fn seen_by(context: &StreamContext, found: Option<Match>, judgement: &Judgement) -> Option<Match> {
+    match hop_is_the_visitors(context, judgement) {
+        true => found.map(|found| found.seen_by(context.scheme.name())),
+        false => found,
     }
 }
 
@@ -159,56 +280,4 @@ fn hop_is_the_visitors(context: &StreamContext, judgement: &Judgement) -> bool {
 /// Whether a request that meets no canary is told of: HEAD and GET are.
 fn is_background(head: &RequestHead<'_>) -> bool {
     head.method == b"HEAD" || head.method == b"GET"
-}
-
-fn compose(
-    id: EventId,
-    context: &StreamContext,
-    head: &RequestHead<'_>,
-    host: Option<String>,
-    found: Option<Match>,
-    judgement: Judgement,
-) -> Event {
-    let alterations = found.as_ref().map(|found| found.alterations);
-    let canary = found.as_ref().map(|found| &found.canary);
-    Event {
-        id,
-        seq: None,
-        time: context.time,
-        kind: match canary {
-            Some(_) => EventKind::Visit,
-            None => EventKind::Request,
-        },
-        alert: canary.is_some() && judgement.origin != Origin::Inside,
-        canary: canary.map(|canary| canary.id.clone()),
-        channel: canary.map(|canary| canary.channel.clone()),
-        label: canary.and_then(|canary| canary.label.clone()),
-        matched: found.as_ref().map(|found| found.kind),
-        origin: judgement.origin,
-        client: judgement.client,
-        src: context.src.ip(),
-        src_port: context.src.port(),
-        dst: context.dst.ip(),
-        dst_port: context.dst.port(),
-        vlan: context.scope.vlan(),
-        scheme: context.scheme.name(),
-        method: Some(text(head.method)),
-        host,
-        target: Some(wire_text(head.target)),
-        version: Some(head.version.name()),
-        status: None,
-        user_agent: head.field("user-agent").map(text),
-        referer: head.field("referer").map(text),
-        forwarded_for: judgement.forwarded_for,
-        sni: None,
-        alpn: None,
-        ja4: None,
-        flags: context.flags.with(head.flags),
-        alterations: alterations.unwrap_or_default(),
-    }
-}
-
-/// A field's value as text, cut at its bound.
-fn text(value: &[u8]) -> String {
-    wire_text(value.get(..FIELD_BYTES_MAX).unwrap_or(value))
 }

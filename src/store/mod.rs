@@ -36,6 +36,7 @@ mod chain;
 mod error;
 mod files;
 mod floods;
+mod learned;
 mod query;
 mod reader;
 mod record;

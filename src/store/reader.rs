@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use serde::Deserialize;
 
+use crate::store::learned::Learned;
 use crate::store::query::Prepared;
 use crate::store::schema::key;
 use crate::store::{
@@ -238,7 +238,7 @@ impl StoreReader {
         })?;
         for detail in &details {
             if let Ok(learned) = serde_json::from_str::<Learned>(detail) {
-                record.status = learned.status.or(record.status);
+                learned.join(record);
             }
         }
         Ok(())
@@ -265,12 +265,6 @@ struct Row {
     seq: u64,
     record: String,
     /// Of a request; a visit's stands in its details.
-    status: Option<u16>,
-}
-
-/// What a detail says.
-#[derive(Deserialize)]
-struct Learned {
     status: Option<u16>,
 }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::engine::event::{Detail, Event, EventId, EventKind};
+use crate::engine::event::{Detail, Event, EventId, EventKind, Learned};
 use crate::engine::frame::Timestamp;
 use crate::store::canonical::{self, Fields};
 use crate::store::floods::Admission;
@@ -291,7 +291,7 @@ struct Writing<'a> {
 impl<'a> Writing<'a> {
     fn new(batch: &[Incoming], unsettled: &'a Places, visits_max_bytes: u64) -> Self {
         let statuses = batch.iter().filter_map(|incoming| match incoming {
-            Incoming::Detail(detail) => Some((detail.of, detail.status)),
+            Incoming::Detail(detail) => Some((detail.of, status_of(detail)?)),
             _ => None,
         });
         Self {
@@ -386,11 +386,13 @@ impl<'a> Writing<'a> {
             (Some(Place::Request(_)), _) => Ok(()), // written with it
             (Some(Place::Folded), _) | (None, Some(Place::Folded)) => Ok(()),
             (Some(Place::Visit(of)), _) | (None, Some(Place::Visit(of))) => {
-                append(transaction, tail, detail_fields(detail, *of))
+                let fields = detail_fields(detail, *of).map_err(unwritable)?;
+                append(transaction, tail, fields)
             }
-            (None, Some(Place::Request(seq))) => {
-                requests::set_status(transaction, *seq, detail.status)
-            }
+            (None, Some(Place::Request(seq))) => match status_of(detail) {
+                Some(status) => requests::set_status(transaction, *seq, status),
+                None => Ok(()), // only visits are told before their request
+            },
             (None, None) => {
                 self.committed.details_lost += 1;
                 Ok(())
@@ -445,16 +447,18 @@ fn visits_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     )
 }
 
-fn detail_fields(detail: &Detail, of: u64) -> Fields {
-    let value = json!({
-        "kind": "detail",
-        "of": of,
-        "status": detail.status,
-        "time": detail.time.to_string(),
-    });
-    match value {
-        Value::Object(fields) => fields,
-        _ => Fields::new(),
+fn detail_fields(detail: &Detail, of: u64) -> Result<Fields, serde_json::Error> {
+    let mut fields = canonical::fields(&detail.learned)?;
+    fields.insert("kind".into(), Value::from("detail"));
+    fields.insert("of".into(), Value::from(of));
+    fields.insert("time".into(), Value::from(detail.time.to_string()));
+    Ok(fields)
+}
+
+fn status_of(detail: &Detail) -> Option<u16> {
+    match detail.learned {
+        Learned::Status { status } => Some(status),
+        Learned::Request(_) => None,
     }
 }
 

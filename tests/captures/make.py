@@ -13,7 +13,18 @@ import sys
 sys.dont_write_bytecode = True
 
 from making import (  # noqa: E402, F401 (each registers its cases)
-    alterations, canary, holes, http1, http2, ip, link, networks, origin, tcp)
+    alterations,
+    canary,
+    holes,
+    http1,
+    http2,
+    ip,
+    link,
+    networks,
+    origin,
+    tcp,
+    tls,
+)
 from making.case import CASES, made  # noqa: E402
 
 FOLDER = pathlib.Path(__file__).parent

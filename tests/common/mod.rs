@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may assert in the plainest way")]
 
 use canarytap::engine::event::{
-    Alterations, Detail, Event, EventId, EventKind, Flags, MatchKind, Origin,
+    Alterations, Detail, Event, EventId, EventKind, Flags, Learned, MatchKind, Origin,
 };
 use canarytap::engine::frame::Timestamp;
 use canarytap::store::Incoming;
@@ -74,6 +74,6 @@ pub fn status(of: u64, status: u16) -> Incoming {
     Incoming::Detail(Detail {
         of: EventId(of),
         time: at(of),
-        status,
+        learned: Learned::Status { status },
     })
 }

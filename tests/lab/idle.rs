@@ -11,7 +11,10 @@ use crate::tap::Tap;
 #[test]
 fn a_silent_wire_lets_the_processor_sleep() {
     in_a_lab(a_silent_wire_lets_the_processor_sleep, |lab| {
-        let _tap = Tap::running(lab);
+        let log = lab.folder().join("keys.log");
+        let with_keys = |config: &str| format!("{config}\n[tls]\nkey_log = [{log:?}]\n");
+        let mut tap = Tap::configured(lab, with_keys);
+        tap.start();
         thread::sleep(Duration::from_secs(2)); // the start is over
         let daemon = daemon();
         let before = wake_ups(&daemon);

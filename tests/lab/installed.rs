@@ -75,16 +75,24 @@ impl<'lab> Installed<'lab> {
 
     /// A command line that `user` runs over SSH.
     pub fn ssh(&self, user: &str, line: &str) -> Command {
+        let mut ssh = self.ssh_with("/run/ssh/key", user);
+        ssh.arg(line);
+        ssh
+    }
+
+    /// The same with another key, and a command line still to be named.
+    pub fn ssh_with(&self, key: &str, user: &str) -> Command {
         let mut ssh = self.lab.on("tap", "ssh");
-        ssh.args(["-F", "/dev/null", "-i", "/run/ssh/key", "-p", "2222"]);
+        ssh.args(["-F", "/dev/null", "-i", key, "-p", "2222"]);
         for option in [
             "BatchMode=yes",
             "IdentityAgent=none",
+            "IdentitiesOnly=yes",
             "UserKnownHostsFile=/run/ssh/known_hosts",
         ] {
             ssh.args(["-o", option]);
         }
-        ssh.arg(format!("{user}@{}", Ipv4Addr::LOCALHOST)).arg(line);
+        ssh.arg(format!("{user}@{}", Ipv4Addr::LOCALHOST));
         ssh.stdin(Stdio::null());
         ssh
     }

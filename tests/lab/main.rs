@@ -21,6 +21,7 @@ mod doctor;
 mod faults;
 mod floods;
 mod http2;
+mod https;
 mod idle;
 mod installed;
 mod keys;

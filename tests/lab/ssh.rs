@@ -196,6 +196,7 @@ fn refuse(tap: &Installed<'_>) {
         "mint --channel letter",
         "canaries",
         "verify",
+        "keys",
     ] {
         let output = tap.over_ssh(STRANGER, &format!("canarytap {command}"));
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -60,7 +60,7 @@ impl EventSink for Joiner {
 
     fn on_detail(&mut self, detail: Detail) {
         if let Some(waiting) = self.find(detail.of) {
-            waiting.event.status = Some(detail.status);
+            waiting.event.learn(&detail.learned);
         }
     }
 
@@ -76,7 +76,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::engine::event::{Alterations, EventKind, Flags, Origin};
+    use crate::engine::event::{Alterations, EventKind, Flags, Learned, Origin};
     use crate::engine::frame::Timestamp;
 
     fn event(id: u64) -> Event {
@@ -125,7 +125,7 @@ mod tests {
         joiner.on_detail(Detail {
             of: EventId(7),
             time: Timestamp::default(),
-            status: 404,
+            learned: Learned::Status { status: 404 },
         });
         joiner.on_settled(EventId(7));
         let first = joiner.pop_settled().unwrap();

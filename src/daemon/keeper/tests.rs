@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::*;
 use crate::daemon::queue::QueueSink;
 use crate::engine::event::EventSink as _;
-use crate::engine::event::{Alterations, Detail, EventId, Flags, MatchKind, Origin};
+use crate::engine::event::{Alterations, Detail, EventId, Flags, Learned, MatchKind, Origin};
 use crate::engine::frame::Timestamp;
 use crate::led::{Activity, AlertKind, LightState};
 use crate::store::{EventQuery, StoreReader};
@@ -189,7 +189,7 @@ fn a_stop_writes_what_could_have_waited() {
     QueueSink::new(&desk.queue, &activity).on_detail(Detail {
         of: EventId(1),
         time: Timestamp::default(),
-        status: 204,
+        learned: Learned::Status { status: 204 },
     });
     let mut desk = desk;
     desk.keeper.stop().unwrap();

@@ -145,10 +145,11 @@ impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
     fn run(mut self) {
         loop {
             let more = self.look();
-            if self.wait(more).is_err() {
-                thread::sleep(LOOK); // no descriptor can be waited for: look on all the same
+            match self.wait(more) {
+                Ok(true) => thread::sleep(SETTLE),
+                Ok(false) => {}
+                Err(_) => thread::sleep(LOOK), // nothing can be waited for: look on all the same
             }
-            thread::sleep(SETTLE);
             let orders = std::mem::take(&mut *lock(&self.shared.orders));
             if orders.stop {
                 return;
@@ -214,8 +215,8 @@ impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
         report.refused = self.malformed + overlong + self.fifo.overlong();
     }
 
-    /// Until something changes; not at all when there is more to read.
-    fn wait(&self, more: bool) -> io::Result<()> {
+    /// Until something changes; not at all when there is more to read. Whether something has.
+    fn wait(&self, more: bool) -> io::Result<bool> {
         let mut waiting = [
             PollFd::from_borrowed_fd(self.fifo.as_fd(), PollFlags::IN),
             PollFd::new(&self.changes, PollFlags::IN),
@@ -226,12 +227,13 @@ impl<F: FnMut(Vec<KeyLogEntry>)> Worker<F> {
             (false, true) => None, // nothing but the pipe and orders
             (false, false) => Timespec::try_from(LOOK).ok(),
         };
-        match poll(&mut waiting, at_most.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let changed = match poll(&mut waiting, at_most.as_ref()) {
+            Ok(count) => count > 0,
+            Err(Errno::INTR) => false,
             Err(error) => return Err(error.into()),
-        }
+        };
         self.forget_calls();
-        Ok(())
+        Ok(changed)
     }
 
     /// What changed does not matter: everything is looked at.

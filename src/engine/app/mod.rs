@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::engine::app::tls::facts::TlsFacts;
+use crate::engine::app::tls::secrets::Secrets;
 use crate::engine::counters::Counters;
 use crate::engine::event::{EventId, Flags};
 use crate::engine::frame::Timestamp;
@@ -11,7 +13,7 @@ use crate::engine::transport::StreamContext;
 pub use session::Session;
 
 mod adrift;
-mod hpack;
+pub mod hpack;
 mod http1;
 mod http2;
 mod opening;
@@ -108,6 +110,44 @@ pub trait Observer {
     fn on_status(&mut self, time: Timestamp, request: EventId, status: u16);
     /// No response to a request will be seen.
     fn on_unanswered(&mut self, request: EventId);
+    /// A request was read under TLS or QUIC. `visit` is the event by which its connection's hello
+    /// was told as a visit and that still lacks its request: whoever gives it back has joined the
+    /// two.
+    fn on_tls_request(
+        &mut self,
+        context: &StreamContext,
+        head: &RequestHead<'_>,
+        facts: &TlsFacts,
+        visit: Option<EventId>,
+    ) -> Option<EventId> {
+        let _ = (facts, visit);
+        self.on_request(context, head)
+    }
+    /// A hello for a watched host will not be followed by its request, or not soon. The
+    /// observer's id for it, to be settled by [`on_unanswered`](Self::on_unanswered) or by a
+    /// request that is joined to it.
+    fn on_hello(&mut self, context: &StreamContext, facts: &TlsFacts) -> Option<EventId> {
+        let _ = (context, facts);
+        None
+    }
+    /// Whether a connection to this host is a visit, whatever is asked for on it.
+    fn is_canary_host(&self, host: &[u8]) -> bool {
+        let _ = host;
+        false
+    }
+    /// A hello for a watched host went to this server.
+    fn on_watched_server(&mut self, server: IpAddr) {
+        let _ = server;
+    }
+    /// Whether one did before.
+    fn is_watched_server(&self, server: IpAddr) -> bool {
+        let _ = server;
+        false
+    }
+    /// The secrets that are known; None where no keys are looked for.
+    fn secrets(&mut self) -> Option<&mut Secrets> {
+        None
+    }
     /// Where oddities are counted.
     fn counters(&mut self) -> &mut Counters;
 }

@@ -15,7 +15,7 @@ pub(super) enum Protocol {
     Http1,
     /// HTTP/2 in clear text, with prior knowledge.
     Http2,
-    /// TLS: counted, not read.
+    /// TLS.
     Tls,
 }
 
@@ -50,11 +50,14 @@ pub(super) fn probe(bytes: &[u8], direction: Direction) -> (ProbeResult, Option<
         .unwrap_or((ProbeResult::No, None))
 }
 
-/// A handshake record (RFC 8446 §5.1). Which side speaks does not matter while it is not read.
+/// A handshake record (RFC 8446 §5.1) that begins with a ClientHello, or with a message of the
+/// server's: its hello, or its request for one (RFC 5246 §7.4.1).
 fn probe_tls(bytes: &[u8], _direction: Direction) -> ProbeResult {
     match bytes {
-        [0x16, 0x03, 0..=4, ..] => ProbeResult::Client,
-        [0x16] | [0x16, 0x03] => ProbeResult::Unfinished,
+        [0x16, 0x03, 0..=4, _, _, 1, ..] => ProbeResult::Client,
+        [0x16, 0x03, 0..=4, _, _, 0 | 2, ..] => ProbeResult::Server,
+        [0x16, 0x03, 0..=4, _, _, _, ..] => ProbeResult::No,
+        [0x16] | [0x16, 0x03] | [0x16, 0x03, 0..=4, ..] => ProbeResult::Unfinished,
         _ => ProbeResult::No,
     }
 }
@@ -134,7 +137,15 @@ mod tests {
                 b"HTTP/1.1 200 OK",
                 (ProbeResult::Server, Some(Protocol::Http1)),
             ),
-            (b"\x16\x03\x01", (ProbeResult::Client, Some(Protocol::Tls))),
+            (
+                b"\x16\x03\x01\x02\x00\x01",
+                (ProbeResult::Client, Some(Protocol::Tls)),
+            ),
+            (
+                b"\x16\x03\x03\x00\x40\x02",
+                (ProbeResult::Server, Some(Protocol::Tls)),
+            ),
+            (b"\x16\x03\x03\x00\x40\x0b", (ProbeResult::No, None)),
             (b"", (ProbeResult::Unfinished, Some(Protocol::Http2))),
             (b"PR", (ProbeResult::Unfinished, Some(Protocol::Http2))),
             (b"PRO", (ProbeResult::Unfinished, Some(Protocol::Http1))),
@@ -144,6 +155,10 @@ mod tests {
                 (ProbeResult::Client, Some(Protocol::Http1)),
             ),
             (b"GE", (ProbeResult::Unfinished, Some(Protocol::Http1))),
+            (
+                b"\x16\x03\x01",
+                (ProbeResult::Unfinished, Some(Protocol::Tls)),
+            ),
             (b"\x16", (ProbeResult::Unfinished, Some(Protocol::Tls))),
             (b"\x16\x05", (ProbeResult::No, None)),
             (b"\0\0\0", (ProbeResult::No, None)),

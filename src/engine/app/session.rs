@@ -6,6 +6,7 @@ use crate::engine::app::http1::{First, Http1, Outcome};
 use crate::engine::app::http2::{self, Http2};
 use crate::engine::app::opening::{Opening, Verdict};
 use crate::engine::app::probe::Protocol;
+use crate::engine::app::tls::{self, Tls};
 use crate::engine::app::upgrade::{self, Crossed, Crossing, Switched};
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
@@ -37,6 +38,8 @@ enum State {
     Switched(Box<Switched>),
     /// Its client speaks HTTP/2 already, its server not yet.
     Crossing(Box<Crossing>),
+    /// It speaks TLS.
+    Tls(Box<Tls>),
     /// Nothing that is read, or nothing more.
     Over,
 }
@@ -47,6 +50,7 @@ impl FlowState for Session {
             State::First(first) => first.interest(),
             State::Http1(http1) => http1.interest(),
             State::Http2(http2) => http2.interest(),
+            State::Tls(tls) => tls.interest(),
             State::Switched(switched) => switched.interest(),
             State::Crossing(crossing) => crossing.interest(),
             State::Opening(_) => Interest::Undecided,
@@ -60,6 +64,7 @@ impl FlowState for Session {
             State::First(first) => first.heap_bytes(),
             State::Http1(http1) => size_of::<Http1>() + http1.heap_bytes(),
             State::Http2(http2) => http2.heap_bytes(),
+            State::Tls(tls) => tls.heap_bytes(),
             State::Switched(switched) => switched.heap_bytes(),
             State::Crossing(crossing) => crossing.heap_bytes(),
             State::Opening(opening) => opening.heap_bytes(),
@@ -112,6 +117,10 @@ impl Session {
                     self.end_unknown(observer);
                 }
             }
+            State::Tls(tls) => {
+                let outcome = tls.on_chunk(context, chunk, observer);
+                self.after_tls(outcome, context.time, observer);
+            }
             State::Switched(switched) => {
                 let verdict = switched.on_chunk(context.direction, chunk);
                 self.after_switch(verdict, context, observer);
@@ -131,8 +140,22 @@ impl Session {
     }
 
     /// The flow is forgotten: nobody will answer any more.
-    pub fn on_close(mut self, _time: Timestamp, observer: &mut impl Observer) {
-        self.end(observer);
+    pub fn on_close(mut self, time: Timestamp, observer: &mut impl Observer) {
+        match std::mem::take(&mut self.state) {
+            State::Tls(tls) => tls::closed::close(tls, time, observer),
+            other => {
+                self.state = other;
+                self.end(observer);
+            }
+        }
+    }
+
+    /// A secret came that it waits for, or it is time.
+    pub fn on_wake(&mut self, time: Timestamp, observer: &mut impl Observer) {
+        if let State::Tls(tls) = &mut self.state {
+            let outcome = tls.on_wake(time, observer);
+            self.after_tls(outcome, time, observer);
+        }
     }
 
     /// What is known of the opening so far; on the heap only while it waits for more.
@@ -150,8 +173,16 @@ impl Session {
             Verdict::Unknown => self.end_unknown(observer),
             Verdict::Known {
                 protocol: Protocol::Tls,
-                ..
-            } => self.end_tls(observer),
+                client,
+                bytes,
+            } => {
+                observer.counters().streams_tls += 1;
+                let other = opening.take(context.direction.reversed());
+                let tls = Tls::new(client, opening.proxied_for);
+                self.state = State::Tls(Box::new(tls));
+                self.read(context, [&bytes, &[]], observer);
+                self.read(&context.reversed(), [&other.held, &[]], observer);
+            }
             Verdict::Known {
                 protocol: Protocol::Http1,
                 client,
@@ -203,7 +234,7 @@ impl Session {
         };
         match adrift.feed(context, bytes, observer) {
             Bearing::None => {}
-            Bearing::Tls => self.end_tls(observer),
+            Bearing::Tls => self.end_tls(context, observer),
             Bearing::Http1 { http1, held, rest } => {
                 self.state = State::Http1(Box::new(http1));
                 self.read(context, [&held, rest], observer);
@@ -302,9 +333,25 @@ impl Session {
         self.end(observer);
     }
 
-    fn end_tls(&mut self, observer: &mut impl Observer) {
+    /// TLS from its middle: without its hello no key is known by name.
+    fn end_tls(&mut self, context: &StreamContext, observer: &mut impl Observer) {
+        let server = match context.direction {
+            Direction::ToServer => context.dst,
+            Direction::ToClient => context.src,
+        };
+        let is_watched = observer.is_watched_server(server.ip());
+        observer.counters().tls_no_hello += u64::from(is_watched);
         observer.counters().streams_tls += 1;
         self.end(observer);
+    }
+
+    fn after_tls(&mut self, outcome: tls::Outcome, time: Timestamp, observer: &mut impl Observer) {
+        if outcome == tls::Outcome::GoesOn {
+            return;
+        }
+        if let State::Tls(tls) = std::mem::replace(&mut self.state, State::Over) {
+            tls.give_up(time, observer);
+        }
     }
 
     fn end(&mut self, observer: &mut impl Observer) {
@@ -313,7 +360,12 @@ impl Session {
             State::Http2(mut http2) => http2.close(observer),
             State::Switched(mut switched) => switched.end(observer),
             State::Crossing(mut crossing) => crossing.close(observer),
-            State::New | State::First(_) | State::Opening(_) | State::Adrift(_) | State::Over => {}
+            State::New
+            | State::First(_)
+            | State::Opening(_)
+            | State::Adrift(_)
+            | State::Tls(_)
+            | State::Over => {}
         }
     }
 }

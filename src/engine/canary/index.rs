@@ -37,6 +37,11 @@ impl HostIndex {
         self.exact.contains(host) || self.is_below_a_parent(host)
     }
 
+    /// Whether `host` itself is named, and not only as one below another name.
+    pub(super) fn names(&self, host: &str) -> bool {
+        self.exact.contains(host)
+    }
+
     fn is_below_a_parent(&self, host: &str) -> bool {
         !self.parents.is_empty()
             && host

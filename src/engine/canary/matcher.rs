@@ -1,5 +1,6 @@
 //! Which canary a request is for.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::engine::canary::alterations::{
 use crate::engine::canary::host::NormalHost;
 use crate::engine::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
 use crate::engine::canary::origin::{Claims, Home, Judgement};
+use crate::engine::canary::own_host::own_hosts;
 use crate::engine::canary::token::TokenIndex;
 use crate::engine::canary::url::{NormalizedUrl, as_servers_read, normal_component};
 use crate::engine::canary::{Canary, PortSet, Watch};
@@ -29,6 +31,8 @@ pub struct Matcher {
     /// The first canary of each host and path.
     paths: UrlIndex,
     tokens: TokenIndex,
+    /// Hosts that belong to one canary each.
+    own_hosts: HashMap<Box<str>, u32>,
 }
 
 /// A canary that a request is for.
@@ -68,8 +72,10 @@ impl Matcher {
             urls: UrlIndex::new(whole, watch.canaries.len()),
             paths: UrlIndex::new(host_and_path, watch.canaries.len()),
             tokens: TokenIndex::default(),
+            own_hosts: HashMap::new(),
             canaries: watch.canaries,
         };
+        matcher.own_hosts = own_hosts(&matcher.canaries, &matcher.hosts);
         for (number, canary) in (0..).zip(&matcher.canaries) {
             matcher.urls.insert(number, &matcher.canaries);
             matcher.paths.insert(number, &matcher.canaries);
@@ -99,6 +105,20 @@ impl Matcher {
         self.find_url(&seen, target)
             .or_else(|| self.find_token(host, target, referer))
             .or_else(|| self.find_path(&seen, target))
+            .or_else(|| self.find_host(host))
+    }
+
+    /// The canary that a host (in its normal form) belongs to, or whose token stands in it:
+    /// whatever is asked for there, it is a visit.
+    pub fn find_host(&self, host: &str) -> Option<Match> {
+        let by_token = self.tokens.find(host);
+        let number = by_token.or_else(|| self.own_hosts.get(host).copied())?;
+        Some(Match {
+            canary: at(&self.canaries, number)?.clone(),
+            kind: MatchKind::Token,
+            alterations: Alterations::NONE, // the rest of its URL was not seen
+            by_referer: false,
+        })
     }
 
     /// Ports whose segments are read, on either side.

@@ -19,6 +19,7 @@ mod index;
 mod matcher;
 pub mod mint;
 mod origin;
+mod own_host;
 mod percent;
 mod punycode;
 mod token;

@@ -90,6 +90,12 @@ fn runs_outside_encoding(component: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether a label of a host name looks drawn at random: shorter than a token, for it is a label
+/// on purpose.
+pub(super) fn is_drawn_at_random(label: &str) -> bool {
+    label.len() >= LABEL_LENGTH && turns(label) >= TURNS_MIN
+}
+
 /// How often a letter follows a digit or a digit a letter.
 fn turns(run: &str) -> usize {
     let digits = || run.bytes().map(|byte| byte.is_ascii_digit());
@@ -101,6 +107,8 @@ fn turns(run: &str) -> usize {
 
 /// `screenshot20130430at1728` has three; 13 random letters and digits have five on average.
 const TURNS_MIN: usize = 4;
+/// `k7f3q2m9` is a label of its own.
+const LABEL_LENGTH: usize = 8;
 
 #[cfg(test)]
 mod tests {

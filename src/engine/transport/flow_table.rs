@@ -118,6 +118,28 @@ impl<S: FlowState> FlowTable<S> {
         run.forget_silent();
     }
 
+    /// Lets the layer above look at the flows of a key.
+    pub fn wake<H: StreamHandler<S>>(
+        &mut self,
+        key: &FlowKey,
+        now: Timestamp,
+        counters: &mut Counters,
+        handler: &mut H,
+    ) {
+        let flows = self.with_key(self.bucket(key), key);
+        let ids: Vec<Id> = flows.map(|(id, _)| id).collect();
+        let mut run = Run {
+            table: self,
+            now,
+            counters,
+            handler,
+        };
+        for id in ids {
+            run.work(id, |reading| reading.wake());
+        }
+        run.keep_bounds();
+    }
+
     /// The capture ended: holes are skipped, all flows closed.
     pub fn finish<H: StreamHandler<S>>(
         &mut self,

@@ -125,6 +125,11 @@ pub trait StreamHandler<S: FlowState> {
         state: &mut S,
         counters: &mut Counters,
     );
+    /// The flow is looked at because the layer above asked for it; `context` is that of its
+    /// client, now.
+    fn on_wake(&mut self, context: &StreamContext, state: &mut S, counters: &mut Counters) {
+        let _ = (context, state, counters);
+    }
     /// The flow ended, was silent too long or was evicted.
     fn on_close(&mut self, time: Timestamp, state: S, counters: &mut Counters);
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::event::{Alterations, Flags, MatchKind, Origin};
+use crate::engine::event::{Alterations, Flags, LateRequest, MatchKind, Origin};
 use crate::store::{EventQuery, EventRecord, StoreReader};
 
 const OPTIONS: StoreOptions = StoreOptions {
@@ -78,7 +78,7 @@ fn status(of: u64, status: u16) -> Incoming {
     Incoming::Detail(Detail {
         of: EventId(of),
         time: at(of),
-        status,
+        learned: Learned::Status { status },
     })
 }
 
@@ -127,6 +127,49 @@ fn a_status_in_the_same_batch_is_joined_to_its_event() {
     ];
     store.commit(&batch).unwrap();
     assert_eq!(seqs_and_statuses(&folder), [(1, Some(200)), (2, Some(404))]);
+}
+
+#[test]
+fn a_visit_known_by_its_hello_is_joined_by_its_request() {
+    let (folder, mut store) = store();
+    let hello = Event {
+        method: None,
+        target: None,
+        version: None,
+        user_agent: None,
+        matched: Some(MatchKind::Token),
+        flags: Flags::ECH,
+        ..visit(0)
+    };
+    store.commit(&[event(hello)]).unwrap();
+    let request = LateRequest {
+        matched: Some(MatchKind::Url),
+        method: "HEAD".into(),
+        host: None,
+        target: "/x".into(),
+        version: "HTTP/2",
+        user_agent: Some("bot".into()),
+        referer: None,
+        forwarded_for: None,
+        alpn: Some("h2".into()),
+        flags: Flags::LATE_KEY,
+        alterations: Alterations::NONE,
+    };
+    let late = Incoming::Detail(Detail {
+        of: EventId(0),
+        time: at(9),
+        learned: Learned::Request(Box::new(request)),
+    });
+    store.commit(&[late, status(0, 404)]).unwrap();
+    let events = log(&folder, &EventQuery::default());
+    assert_eq!(events.len(), 1, "one visit");
+    let joined = &events[0];
+    assert_eq!(joined.method.as_deref(), Some("HEAD"));
+    assert_eq!(joined.target.as_deref(), Some("/x"));
+    assert_eq!(joined.matched.as_deref(), Some("url"));
+    assert_eq!(joined.status, Some(404));
+    assert_eq!(joined.flags, ["ech", "late_key"]);
+    assert!(joined.host.is_some(), "what the request did not say stays");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::engine::app::Observer;
-use crate::engine::app::http2::frame::{FrameKind, are_likely_frames};
+use crate::engine::app::http2::frame::are_likely_frames;
 use crate::engine::app::http2::frames::{Frames, Hole, Next};
 use crate::engine::app::http2::heads::{Heads, Judged};
 use crate::engine::app::http2::streams::Streams;
@@ -21,7 +21,8 @@ pub(super) enum Speaker {
 pub(super) struct Side {
     frames: Frames,
     heads: Heads,
-    /// Whether a server's first frame is still to come, which must be settings.
+    /// Whether a server's first frame is still to come. It must be settings; one that is not, but
+    /// looks like a frame, is forgiven. Who speaks no HTTP/2 answers the preface with something else.
     is_new: bool,
 }
 
@@ -96,9 +97,7 @@ impl Side {
                 Next::Nothing => return true,
                 Next::NoPreface => return false,
                 Next::Unsound => Judged::Malformed,
-                Next::Frame(header, _) if self.is_new && header.kind != FrameKind::Settings => {
-                    Judged::Malformed
-                }
+                Next::Frame(header, _) if self.is_new && !header.is_likely() => Judged::Malformed,
                 Next::Frame(header, payload) => {
                     self.is_new = false;
                     self.heads.on_frame(header, payload, reading)

@@ -975,7 +975,7 @@ fn who_spoke_to_the_proxy_in_front_is_told_with_every_request() {
 #[test]
 fn streams_that_are_not_read_are_counted_once_and_hold_nothing() {
     for (script, tls) in [
-        ([">\u{16}\u{3}\u{1}\0", ">more", "<more"], 1),
+        ([">\u{16}\u{3}\u{1}\0\u{4}\u{1}\0\0\0", ">more", "<more"], 1),
         ([">\0\0", ">more", "<more"], 0),
         ([">EHLO h|", ">GET / HTTP/1.1|Host: h||", "<250 ok|"], 0),
     ] {

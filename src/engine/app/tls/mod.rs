@@ -4,13 +4,22 @@
 
 pub(in crate::engine::app) mod cipher;
 pub mod client_hello;
+pub mod closed;
+mod connection;
 pub(in crate::engine::app) mod derive;
 pub mod extensions;
+pub mod facts;
 pub(in crate::engine::app) mod hash;
+mod held;
 pub mod ja4;
 pub mod keylog;
+mod messages;
 pub mod reader;
 mod record;
 pub mod secrets;
 pub mod server_hello;
+mod side;
 pub(in crate::engine::app) mod suite;
+pub mod under;
+
+pub(in crate::engine::app) use connection::{Outcome, Tls};

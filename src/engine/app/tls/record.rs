@@ -14,7 +14,6 @@ pub(super) struct Header {
 /// Content types.
 pub(super) mod kind {
     pub(in super::super) const CHANGE_CIPHER_SPEC: u8 = 20;
-    pub(in super::super) const ALERT: u8 = 21;
     pub(in super::super) const HANDSHAKE: u8 = 22;
     pub(in super::super) const APPLICATION_DATA: u8 = 23;
     pub(in super::super) const HEARTBEAT: u8 = 24;

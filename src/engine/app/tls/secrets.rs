@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::engine::app::tls::closed::Closed;
 use crate::engine::app::tls::keylog::{KeyLabel, KeyLogEntry, Secret};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{SECRET_WAIT, SECRETS_WAITING_MAX};
@@ -34,6 +35,7 @@ pub struct Secrets {
     arrivals: VecDeque<(Timestamp, ClientRandom, KeyLabel)>,
     waiters: BTreeSet<(ClientRandom, Waiter)>,
     alarms: BTreeSet<(Timestamp, Waiter)>,
+    closed: Closed,
 }
 
 #[derive(Debug)]
@@ -90,14 +92,14 @@ impl Secrets {
         self.waiters.remove(&(*random, waiter));
     }
 
-    /// Calls `waiter` once `time` has come.
-    pub fn set_alarm(&mut self, time: Timestamp, waiter: Waiter) {
-        self.alarms.insert((time, waiter));
-    }
-
-    /// Does not.
-    pub fn cancel_alarm(&mut self, time: Timestamp, waiter: Waiter) {
-        self.alarms.remove(&(time, waiter));
+    /// Calls `waiter` once the second time has come, and no more at the first.
+    pub fn move_alarm(&mut self, from: Option<Timestamp>, to: Option<Timestamp>, waiter: Waiter) {
+        if let Some(time) = from {
+            self.alarms.remove(&(time, waiter));
+        }
+        if let Some(time) = to {
+            self.alarms.insert((time, waiter));
+        }
     }
 
     /// The next of those whose time has come.
@@ -121,6 +123,7 @@ impl Secrets {
     /// Forgets the lines that have waited long enough, and how many they were.
     pub fn expire(&mut self, now: Timestamp) -> u64 {
         let before = self.lines.len();
+        self.start_clock(now);
         while let Some((came, ..)) = self.arrivals.front() {
             if came.plus(SECRET_WAIT) > now {
                 break;
@@ -128,6 +131,16 @@ impl Secrets {
             self.drop_oldest();
         }
         (before - self.lines.len()) as u64
+    }
+
+    /// Connections that are over and wait.
+    pub(super) fn closed(&mut self) -> &mut Closed {
+        &mut self.closed
+    }
+
+    /// The capture ends: no connection waits beyond its own end.
+    pub fn end(&mut self) {
+        self.closed.end();
     }
 
     /// Lines that are here.
@@ -146,6 +159,22 @@ impl Secrets {
             + self.arrivals.capacity() * size_of::<(Timestamp, ClientRandom, KeyLabel)>()
             + self.waiters.len() * WAITER_BYTES
             + self.alarms.len() * WAITER_BYTES
+            + self.closed.heap_bytes()
+    }
+
+    /// Lines that came before capture time began to run wait from now on.
+    fn start_clock(&mut self, now: Timestamp) {
+        if self.arrivals.front().map(|(came, ..)| *came) != Some(Timestamp::default()) {
+            return;
+        }
+        for (came, random, label) in &mut self.arrivals {
+            if *came == Timestamp::default() {
+                *came = now;
+                if let Some(line) = self.lines.get_mut(&(*random, *label)) {
+                    line.came = now;
+                }
+            }
+        }
     }
 
     fn waiting_for(&self, random: &ClientRandom) -> Vec<Waiter> {
@@ -249,10 +278,11 @@ mod tests {
     #[test]
     fn alarms_ring_in_the_order_of_their_times() {
         let mut secrets = Secrets::default();
-        secrets.set_alarm(at(20), Waiter::Closed(2));
-        secrets.set_alarm(at(10), Waiter::Closed(1));
-        secrets.set_alarm(at(15), Waiter::Closed(3));
-        secrets.cancel_alarm(at(15), Waiter::Closed(3));
+        secrets.move_alarm(None, Some(at(5)), Waiter::Closed(2));
+        secrets.move_alarm(None, Some(at(10)), Waiter::Closed(1));
+        secrets.move_alarm(None, Some(at(15)), Waiter::Closed(3));
+        secrets.move_alarm(Some(at(5)), Some(at(20)), Waiter::Closed(2));
+        secrets.move_alarm(Some(at(15)), None, Waiter::Closed(3));
         assert_eq!(secrets.take_due(at(9)), None);
         assert_eq!(secrets.take_due(at(20)), Some(Waiter::Closed(1)));
         assert_eq!(secrets.take_due(at(20)), Some(Waiter::Closed(2)));
@@ -283,6 +313,15 @@ mod tests {
         assert_eq!((secrets.len(), dropped), (SECRETS_WAITING_MAX, 1));
         assert!(secrets.find(&[0; 32], LABEL).is_none());
         assert!(secrets.heap_bytes() < 24 << 20, "{}", secrets.heap_bytes());
+    }
+
+    #[test]
+    fn lines_that_come_before_any_packet_wait_from_the_first_one_on() {
+        let mut secrets = Secrets::default();
+        secrets.add(&entry(1, LABEL), Timestamp::default());
+        assert_eq!(secrets.expire(at(10_000)), 0);
+        assert_eq!(secrets.expire(at(10_059)), 0);
+        assert_eq!(secrets.expire(at(10_060)), 1);
     }
 
     #[test]

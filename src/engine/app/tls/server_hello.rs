@@ -1,7 +1,7 @@
 //! The ServerHello of TLS 1.0 to 1.3 (RFC 8446 §4.1.3, RFC 5246 §7.4.1.3) and the application
 //! protocol that a server chose.
 
-use crate::engine::app::tls::client_hello::{HelloError, protocol_names};
+use crate::engine::app::tls::client_hello::{HelloError, TLS13, protocol_names};
 use crate::engine::app::tls::extensions::{Extensions, extension};
 use crate::engine::app::tls::reader::Reader;
 
@@ -54,7 +54,7 @@ impl<'a> ServerHello<'a> {
         let chosen = self.extensions.find(extension::SUPPORTED_VERSIONS);
         chosen
             .and_then(|body| Reader::new(body).u16())
-            .unwrap_or(self.legacy_version)
+            .map_or(self.legacy_version, as_published)
     }
 
     /// Whether the server asks for another ClientHello (RFC 8446 §4.1.4).
@@ -79,9 +79,32 @@ impl<'a> ServerHello<'a> {
     }
 }
 
-/// The application protocol in an EncryptedExtensions message (RFC 8446 §4.3.1).
-pub fn protocol_in_encrypted_extensions(body: &[u8]) -> Option<&[u8]> {
-    chosen_protocol(Extensions::read(&mut Reader::new(body)))
+/// What an EncryptedExtensions message says (RFC 8446 §4.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncryptedExtensions<'a> {
+    /// The application protocol that the server chose.
+    pub protocol: Option<&'a [u8]>,
+    /// Whether it takes the data that came with the client's hello.
+    pub takes_early_data: bool,
+}
+
+impl<'a> EncryptedExtensions<'a> {
+    /// Reads the body of a handshake message of type 8.
+    pub fn parse(body: &'a [u8]) -> Self {
+        let extensions = Extensions::read(&mut Reader::new(body));
+        Self {
+            protocol: chosen_protocol(extensions),
+            takes_early_data: extensions.find(extension::EARLY_DATA).is_some(),
+        }
+    }
+}
+
+/// The last drafts of TLS 1.3 differ from it by their number only.
+const fn as_published(version: u16) -> u16 {
+    match version {
+        0x7f1a..=0x7f1c => TLS13,
+        _ => version,
+    }
 }
 
 fn chosen_protocol(extensions: Extensions<'_>) -> Option<&[u8]> {
@@ -151,9 +174,18 @@ mod tests {
     }
 
     #[test]
-    fn encrypted_extensions_name_the_protocol() {
-        let body = [0, 9, 0, 16, 0, 5, 0, 3, 2, b'h', b'2'];
-        assert_eq!(protocol_in_encrypted_extensions(&body), Some(&b"h2"[..]));
-        assert_eq!(protocol_in_encrypted_extensions(&body[..8]), None);
+    fn encrypted_extensions_name_the_protocol_and_take_early_data() {
+        let body = [0, 13, 0, 16, 0, 5, 0, 3, 2, b'h', b'2', 0, 42, 0, 0];
+        let both = EncryptedExtensions::parse(&body);
+        assert_eq!(
+            (both.protocol, both.takes_early_data),
+            (Some(&b"h2"[..]), true)
+        );
+        let cut = EncryptedExtensions::parse(&body[..11]);
+        assert_eq!(
+            (cut.protocol, cut.takes_early_data),
+            (Some(&b"h2"[..]), false)
+        );
+        assert_eq!(EncryptedExtensions::parse(&body[..8]).protocol, None);
     }
 }

@@ -26,6 +26,8 @@ pub(in crate::engine::app) enum Cipher {
     Aes256Ccm8,
     Aes128Cbc,
     Aes256Cbc,
+    Camellia128Cbc,
+    Camellia256Cbc,
     TripleDesCbc,
     Rc4,
     /// Only a MAC.
@@ -56,14 +58,18 @@ impl Cipher {
     /// Bytes of its key.
     pub(in crate::engine::app) const fn key_bytes(self) -> usize {
         match self {
-            Self::Aes128Gcm | Self::Aes128Ccm | Self::Aes128Ccm8 | Self::Aes128Cbc | Self::Rc4 => {
-                16
-            }
+            Self::Aes128Gcm
+            | Self::Aes128Ccm
+            | Self::Aes128Ccm8
+            | Self::Aes128Cbc
+            | Self::Camellia128Cbc
+            | Self::Rc4 => 16,
             Self::TripleDesCbc => 24,
             Self::Aes256Gcm
             | Self::Aes256Ccm
             | Self::Aes256Ccm8
             | Self::Aes256Cbc
+            | Self::Camellia256Cbc
             | Self::ChaCha20Poly1305 => 32,
             Self::Null => 0,
         }
@@ -79,7 +85,7 @@ impl Cipher {
             | Self::Aes128Ccm8
             | Self::Aes256Ccm8 => 4,
             Self::ChaCha20Poly1305 => 12,
-            Self::Aes128Cbc | Self::Aes256Cbc => 16,
+            Self::Aes128Cbc | Self::Aes256Cbc | Self::Camellia128Cbc | Self::Camellia256Cbc => 16,
             Self::TripleDesCbc => 8,
             Self::Rc4 | Self::Null => 0,
         }
@@ -110,7 +116,7 @@ fn aead(number: u16) -> Option<Suite> {
     })
 }
 
-/// Suites with a MAC of its own (RFC 2246, 4279, 4492, 4785, 5246, 5289, 5487, 5489).
+/// Suites with a MAC of its own (RFC 2246, 4279, 4492, 4785, 5246, 5289, 5487, 5489, 5932, 6367).
 fn with_mac(number: u16) -> Option<Suite> {
     let (cipher, mac) = match number {
         0x002f..=0x0034
@@ -150,6 +156,15 @@ fn with_mac(number: u16) -> Option<Suite> {
         0x003d | 0x0068..=0x006b | 0x006d => (Cipher::Aes256Cbc, Hash::Sha256),
         0x00af | 0x00b3 | 0x00b7 | 0xc024 | 0xc026 | 0xc028 | 0xc02a | 0xc038 => {
             (Cipher::Aes256Cbc, Hash::Sha384)
+        }
+        0x0041..=0x0046 => (Cipher::Camellia128Cbc, Hash::Sha1),
+        0x0084..=0x0089 => (Cipher::Camellia256Cbc, Hash::Sha1),
+        0x00ba..=0x00bf | 0xc072 | 0xc074 | 0xc076 | 0xc078 | 0xc094 | 0xc096 | 0xc098 | 0xc09a => {
+            (Cipher::Camellia128Cbc, Hash::Sha256)
+        }
+        0x00c0..=0x00c5 => (Cipher::Camellia256Cbc, Hash::Sha256),
+        0xc073 | 0xc075 | 0xc077 | 0xc079 | 0xc095 | 0xc097 | 0xc099 | 0xc09b => {
+            (Cipher::Camellia256Cbc, Hash::Sha384)
         }
         0x000a
         | 0x000d
@@ -214,7 +229,7 @@ mod tests {
     #[test]
     fn suites_that_are_not_read_are_none() {
         for number in [
-            0x0000, 0x0003, 0x00ff, 0x0041, 0x1306, 0x5600, 0xc050, 0x0a0a,
+            0x0000, 0x0003, 0x00ff, 0x0096, 0x1306, 0x5600, 0xc050, 0x0a0a,
         ] {
             assert_eq!(Suite::of(number), None, "{number:04x}");
         }
@@ -229,7 +244,7 @@ mod tests {
         );
         assert_eq!(
             all.filter(|one| Suite::of(*one).is_some()).count(),
-            5 + 61 + 118
+            5 + 61 + 118 + 40
         );
     }
 }

@@ -8,14 +8,14 @@
 //!   an answer to what was lost is never taken for the answer to what follows.
 //! - **Holes.** A hole that the receiver acknowledged is a loss of the mirror's: it is skipped
 //!   after [`HOLE_ACKED_WAIT`], which lets bytes in that came after their acknowledgement. One that
-//!   nobody acknowledged is waited for as long as [`HOLE_WAIT`]. If the receiver was heard to lack
+//!   nobody acknowledged is waited for as long as [`HOLE_WAIT`](crate::engine::limits::HOLE_WAIT). If the receiver was heard to lack
 //!   the same bytes all that time, then what waits behind them never reached it and is dropped: a
 //!   forged segment far ahead cannot pull the stream away from the real bytes.
 //! - **Time.** Bytes that waited are told with the time at which they came, or at which the hole
 //!   before them was filled; that a hole was given up in the meantime changes no time.
 //! - **Resets.** Exactly at the next byte, a reset counts (RFC 5961 §3.2); inside the window it
 //!   waits until the stream gets there, and falls if the stream goes on beyond it; outside it is
-//!   ignored. A reset that counts is told after [`RESET_WAIT`]: what the other side had in flight
+//!   ignored. A reset that counts is told after [`RESET_WAIT`](crate::engine::limits::RESET_WAIT): what the other side had in flight
 //!   still arrives, and the sender's own further bytes are read only if the other side acknowledges
 //!   them, which shows that it never saw the reset.
 //! - **Data in a SYN** (RFC 7413) is read when the other side acknowledges it, when more bytes
@@ -153,6 +153,18 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             && stream.bytes.distance(segment.seq) == 0
             && stream.bytes.notes.flags.is_empty()
             && !self.flow.is_waiting()
+    }
+
+    /// Lets the layer above look at the flow.
+    pub(super) fn wake(&mut self) {
+        let context = StreamContext {
+            time: self.now,
+            ..self.flow.context(self.flow.client)
+        };
+        if let Some(state) = &mut self.flow.state {
+            self.handler.on_wake(&context, state, self.counters);
+            self.told = true;
+        }
     }
 
     fn deliver(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {

@@ -44,6 +44,11 @@ fn requests_and_their_answers() {
                 &["GET h /x", "1: 200"],
             ),
             (
+                "neither side sends settings",
+                &[">text PRI * HTTP/2.0||SM|| ; get 1 h /x", "<status 1 200"],
+                &["GET h /x", "1: 200"],
+            ),
+            (
                 "the server begins",
                 &["<start", ">start ; ack ; get 1 h /x", "<status 1 404"],
                 &["GET h /x", "1: 404"],

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use aes::{Aes128, Aes256};
+use camellia::{Camellia128, Camellia256};
 use cbc::Decryptor;
 use cbc::cipher::{Block, BlockModeDecrypt, KeyIvInit};
 use des::TdesEde3;
@@ -115,6 +116,8 @@ impl BlockOpener {
         match self.cipher {
             Cipher::Aes128Cbc => run::<Decryptor<Aes128>>(&self.key, iv, blocks)?,
             Cipher::Aes256Cbc => run::<Decryptor<Aes256>>(&self.key, iv, blocks)?,
+            Cipher::Camellia128Cbc => run::<Decryptor<Camellia128>>(&self.key, iv, blocks)?,
+            Cipher::Camellia256Cbc => run::<Decryptor<Camellia256>>(&self.key, iv, blocks)?,
             Cipher::TripleDesCbc => run::<Decryptor<TdesEde3>>(&self.key, iv, blocks)?,
             _ => return None,
         }

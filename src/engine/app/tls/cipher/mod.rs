@@ -94,7 +94,11 @@ impl Opener {
                 &keys.key,
                 RecordMac::new(from.suite.mac?, &keys.mac)?,
             )?)),
-            Cipher::Aes128Cbc | Cipher::Aes256Cbc | Cipher::TripleDesCbc => {
+            Cipher::Aes128Cbc
+            | Cipher::Aes256Cbc
+            | Cipher::Camellia128Cbc
+            | Cipher::Camellia256Cbc
+            | Cipher::TripleDesCbc => {
                 let order = MacOrder::of(from.encrypts_then_macs);
                 let mac = RecordMac::new(from.suite.mac?, &keys.mac)?;
                 let cipher = from.suite.cipher;

@@ -1,0 +1,380 @@
+//! One connection: hellos read, records opened by whatever keys come, the requests inside read.
+//!
+//! Whatever cannot be read yet is held, in order, and read as if it came then; see `telling` for
+//! how long that is, and `opening` for the keys.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::engine::app::tls::cipher::Sender;
+use crate::engine::app::tls::connection::early::Early;
+use crate::engine::app::tls::facts::TlsFacts;
+use crate::engine::app::tls::held::What;
+use crate::engine::app::tls::keylog::{KeyLabel, Secret};
+use crate::engine::app::tls::record::{Header, Next, Records};
+use crate::engine::app::tls::secrets::{ClientRandom, Waiter};
+use crate::engine::app::tls::side::Side;
+use crate::engine::app::tls::suite::Suite;
+use crate::engine::app::tls::under::{Told, Under};
+use crate::engine::app::{Observer, Session};
+use crate::engine::frame::Timestamp;
+use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
+
+mod early;
+mod handshake;
+mod holding;
+mod opening;
+mod telling;
+
+/// A connection that speaks TLS.
+pub(in crate::engine::app) struct Tls {
+    /// Which way the client's bytes go, by the transport's guess.
+    client: Direction,
+    /// Who connected to the proxy in front, by the PROXY protocol.
+    proxied_for: Option<IpAddr>,
+    hello: Option<Box<Hello>>,
+    /// What the server chose last.
+    choice: Option<Choice>,
+    secrets: [Option<Secret>; KeyLabel::COUNT],
+    client_side: Side,
+    server_side: Side,
+    /// What the records held, as a connection of its own.
+    inner: Box<Session>,
+    early: Early,
+    told: Told,
+    /// Whether any record was opened.
+    opened: bool,
+    /// Whether what is held may be opened by now: a key came, or the server's hello.
+    unlocked: bool,
+    /// When the layer above is told of the hello at the latest.
+    hello_due: Option<Timestamp>,
+    waiter: Option<Waiter>,
+    alarm: Option<Timestamp>,
+}
+
+/// What the client's first hello said.
+struct Hello {
+    random: ClientRandom,
+    facts: TlsFacts,
+    /// Where and when it was complete.
+    context: StreamContext,
+    /// Whether the server's word for the application protocol was seen.
+    protocol_known: bool,
+    /// Whether the client has sent data.
+    is_speaking: bool,
+    offers_tls13: bool,
+    offers_http1: bool,
+    offers_http2: bool,
+    /// The suites of TLS 1.3 among those that the client offers.
+    suites13: Vec<Suite>,
+}
+
+/// What the server chose.
+#[derive(Clone, Copy)]
+struct Choice {
+    version: u16,
+    /// None for one that is not read.
+    suite: Option<Suite>,
+    random: [u8; 32],
+    encrypts_then_macs: bool,
+}
+
+/// Why a record was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// It waits: for a key, or for the server's hello.
+    NotYet { for_key: bool },
+    /// Nothing more of its direction can be read.
+    Lost(Why),
+    /// Nothing of the connection is wanted.
+    Unwanted,
+}
+
+/// Why a direction cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Its cipher suite or version is not.
+    Suite,
+    /// Bytes are missing.
+    Gap,
+    /// It breaks the rules, or no key that is there opens it.
+    Malformed,
+}
+
+/// Whether a connection is worth more chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::app) enum Outcome {
+    GoesOn,
+    Over,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Tls").finish_non_exhaustive() // it holds secrets
+    }
+}
+
+impl Tls {
+    /// A connection from its start; `client` is the direction of the client's bytes.
+    pub(in crate::engine::app) fn new(client: Direction, proxied_for: Option<IpAddr>) -> Self {
+        Self {
+            client,
+            proxied_for,
+            hello: None,
+            choice: None,
+            secrets: [None; KeyLabel::COUNT],
+            client_side: Side::default(),
+            server_side: Side::default(),
+            inner: Box::default(),
+            early: Early::default(),
+            told: Told::Nothing,
+            opened: false,
+            unlocked: false,
+            hello_due: None,
+            waiter: None,
+            alarm: None,
+        }
+    }
+
+    /// Reads the next piece of one direction.
+    pub(in crate::engine::app) fn on_chunk(
+        &mut self,
+        context: &StreamContext,
+        chunk: Chunk<'_>,
+        observer: &mut dyn Observer,
+    ) -> Outcome {
+        let sender = self.sender(context.direction);
+        let outcome = match chunk {
+            Chunk::Data(bytes) => self.on_data(sender, context, bytes, observer),
+            Chunk::Gap(gap) => self.on_gap(sender, context, gap, observer),
+            Chunk::Fin => self.on_end(sender, context, What::Fin, observer),
+            Chunk::Reset => self.on_end(sender, context, What::Reset, observer),
+        };
+        self.after(outcome, observer)
+    }
+
+    /// A secret came, or it is time.
+    pub(in crate::engine::app) fn on_wake(
+        &mut self,
+        time: Timestamp,
+        observer: &mut dyn Observer,
+    ) -> Outcome {
+        self.alarm = self.alarm.filter(|alarm| *alarm > time);
+        self.unlocked = true;
+        let outcome = self.release(observer);
+        if self.hello_due.is_some_and(|due| due <= time) {
+            self.hello_due = None;
+            if self.is_canary_host(observer) || !self.opened {
+                self.tell_hello(observer);
+            }
+        }
+        let expired = self.client_side.held.expire(time) + self.server_side.held.expire(time);
+        observer.counters().tls_records_dropped += expired;
+        self.after(outcome, observer)
+    }
+
+    /// How much it would cost to forget the connection.
+    pub(in crate::engine::app) fn interest(&self) -> Interest {
+        let held = self.client_side.held.has_records() || self.server_side.held.has_records();
+        let own = match (&self.hello, held) {
+            (Some(hello), true) if hello.facts.sni.is_some() => Interest::Watched,
+            (_, true) => Interest::Undecided, // without a name it may be anybody's
+            (None, false) => Interest::Undecided,
+            (Some(_), false) => Interest::Idle,
+        };
+        own.max(self.inner.interest())
+    }
+
+    /// Bytes on the heap.
+    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
+        let hello = self.hello.as_ref().map_or(0, |_| HELLO_BYTES);
+        size_of::<Self>()
+            + size_of::<Session>()
+            + hello
+            + self.client_side.heap_bytes()
+            + self.server_side.heap_bytes()
+            + self.inner.heap_bytes()
+            + self.early.heap_bytes()
+    }
+
+    /// Whether records are held that a key may still open.
+    pub(in crate::engine::app) fn waits(&self) -> bool {
+        let waits = |side: &Side| side.held.has_records() && side.waits_for_key;
+        self.hello.is_some() && (waits(&self.client_side) || waits(&self.server_side))
+    }
+
+    /// The connection is over, and nothing more is waited for.
+    pub(in crate::engine::app) fn give_up(
+        mut self: Box<Self>,
+        time: Timestamp,
+        observer: &mut dyn Observer,
+    ) {
+        let is_named = self
+            .hello
+            .as_ref()
+            .is_some_and(|hello| hello.facts.sni.is_some());
+        if is_named && !self.opened && !self.client_side.held.is_empty() {
+            observer.counters().tls_no_key += 1;
+        }
+        self.judge_early_data(true, observer); // nobody refused it
+        if let Some(hello) = &self.hello {
+            let mut under = Under {
+                outer: observer,
+                facts: &hello.facts,
+                told: &mut self.told,
+            };
+            std::mem::take(&mut *self.inner).on_close(time, &mut under);
+        }
+        self.tell_hello(observer);
+        if let Told::Visit(id) = self.told {
+            observer.on_unanswered(id);
+        }
+        self.cease(observer);
+        self.forget_lines(observer);
+    }
+
+    /// From now on the connection is called by another name.
+    pub(in crate::engine::app) fn rename(&mut self, waiter: Waiter, observer: &mut dyn Observer) {
+        self.cease(observer);
+        self.waiter = Some(waiter);
+        self.register(observer);
+        self.set_alarm(observer);
+    }
+
+    fn sender(&self, direction: Direction) -> Sender {
+        if direction == self.client {
+            Sender::Client
+        } else {
+            Sender::Server
+        }
+    }
+
+    fn side(&mut self, sender: Sender) -> &mut Side {
+        match sender {
+            Sender::Client => &mut self.client_side,
+            Sender::Server => &mut self.server_side,
+        }
+    }
+
+    fn on_data(
+        &mut self,
+        sender: Sender,
+        context: &StreamContext,
+        bytes: &[u8],
+        observer: &mut dyn Observer,
+    ) -> Result<(), Stop> {
+        if self.side(sender).lost {
+            return Ok(());
+        }
+        let mut records = std::mem::take(&mut self.side(sender).records);
+        let outcome = self.on_records(sender, context, bytes, &mut records, observer);
+        if !self.side(sender).lost {
+            records.shrink();
+            self.side(sender).records = records;
+        }
+        outcome.and_then(|()| self.release(observer))
+    }
+
+    fn on_records(
+        &mut self,
+        sender: Sender,
+        context: &StreamContext,
+        mut rest: &[u8],
+        records: &mut Records,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Stop> {
+        while !self.side(sender).lost {
+            let outcome = match records.next(&mut rest) {
+                Next::Unfinished => return Ok(()),
+                Next::Lost => Err(Stop::Lost(Why::Malformed)),
+                Next::Damaged(header) => self.on_damaged(sender, context, header, observer),
+                Next::Record(header) if self.side(sender).held.is_empty() => {
+                    self.on_record(sender, context, header, records.body(), observer)
+                }
+                Next::Record(_) => Err(Stop::NotYet { for_key: false }),
+            };
+            match outcome {
+                Err(Stop::NotYet { for_key }) => {
+                    self.hold(sender, context, records.whole(), observer);
+                    self.side(sender).waits_for_key |= for_key;
+                }
+                outcome => self.note(sender, outcome, observer)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What stops a direction is counted and ends it; what stops the connection is passed on.
+    fn note(
+        &mut self,
+        sender: Sender,
+        outcome: Result<(), Stop>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Stop> {
+        let Err(Stop::Lost(why)) = outcome else {
+            return outcome;
+        };
+        let counters = observer.counters();
+        match why {
+            Why::Suite => counters.tls_suite_unread += 1,
+            Why::Gap => counters.tls_gaps += 1,
+            Why::Malformed => counters.tls_malformed += 1,
+        }
+        self.side(sender).lose();
+        if sender == Sender::Client {
+            return Err(Stop::Unwanted); // there will be no request
+        }
+        Ok(())
+    }
+
+    fn on_gap(
+        &mut self,
+        sender: Sender,
+        context: &StreamContext,
+        gap: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Stop> {
+        let side = self.side(sender);
+        if side.lost || side.records.miss(gap) {
+            return Ok(());
+        }
+        side.records = Records::default();
+        let outcome = self.queue_or_read(sender, context, What::Gap(gap), observer);
+        self.note(sender, outcome, observer)
+    }
+
+    fn on_damaged(
+        &mut self,
+        sender: Sender,
+        context: &StreamContext,
+        header: Header,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Stop> {
+        let what = What::Damaged(header);
+        self.queue_or_read(sender, context, what, observer)
+    }
+
+    fn on_end(
+        &mut self,
+        sender: Sender,
+        context: &StreamContext,
+        what: What,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Stop> {
+        self.queue_or_read(sender, context, what, observer)
+    }
+
+    /// What follows from an outcome: whether the connection goes on.
+    fn after(&mut self, outcome: Result<(), Stop>, observer: &mut dyn Observer) -> Outcome {
+        match outcome {
+            Err(Stop::Unwanted | Stop::Lost(_)) => Outcome::Over,
+            Err(Stop::NotYet { .. }) | Ok(()) => {
+                self.set_alarm(observer);
+                Outcome::GoesOn
+            }
+        }
+    }
+}
+
+/// A hello with its names, about.
+const HELLO_BYTES: usize = size_of::<Hello>() + 128;

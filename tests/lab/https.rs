@@ -1,0 +1,132 @@
+//! Apache with HTTPS, as a server that logs its keys: `SSLKEYLOGFILE`.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use canarytap::engine::app::tls::keylog::KeyLogEntry;
+
+use crate::network::{Lab, text, tools, wait_for};
+use crate::proxy::certificate;
+use crate::web::{CANARY, HOST, Visitor, curl_to};
+
+/// A running server. It stops when it is dropped.
+pub struct Https<'lab> {
+    lab: &'lab Lab,
+    folder: PathBuf,
+    process: Child,
+}
+
+impl<'lab> Https<'lab> {
+    /// Starts it and waits until it listens.
+    pub fn start(lab: &'lab Lab) -> Self {
+        let folder = lab.folder().join("https");
+        fs::create_dir_all(folder.join("documents")).unwrap();
+        fs::write(folder.join("documents/index.html"), "hello\n").unwrap();
+        text(certificate(&folder).output().unwrap());
+        let config = CONFIG
+            .replace("MODULES", modules().to_str().unwrap())
+            .replace("FOLDER", folder.to_str().unwrap());
+        fs::write(folder.join("apache.conf"), config).unwrap();
+        Self {
+            lab,
+            process: spawn(lab, &folder),
+            folder,
+        }
+    }
+
+    /// Where its secrets stand: readable by its owner only, as it makes the file.
+    pub fn key_log(&self) -> PathBuf {
+        self.folder.join("keys.log")
+    }
+
+    /// The key log is renamed, and the server makes a new one, as `logrotate` does it.
+    pub fn rotate(&mut self) {
+        fs::rename(self.key_log(), self.folder.join("keys.log.1")).unwrap();
+        self.end();
+        self.process = spawn(self.lab, &self.folder);
+    }
+
+    /// The key log is emptied where it is, as `truncate` does it.
+    pub fn empty_key_log(&self) {
+        let mut options = OpenOptions::new();
+        let log = options.write(true).truncate(true).open(self.key_log());
+        drop(log.unwrap());
+    }
+
+    /// Secrets in the key log that are of use.
+    pub fn secrets(&self) -> Vec<KeyLogEntry> {
+        let log = fs::read_to_string(self.key_log()).unwrap();
+        let lines = log.lines().map(|line| KeyLogEntry::parse(line.as_bytes()));
+        lines.filter_map(Result::ok).collect()
+    }
+
+    /// A visitor from outside with TLS 1.3 and 1.2, HTTP/2 and HTTP/1.1.
+    pub fn visit(&self) {
+        for how in ["--http2", "--http1.1", "--tls-max=1.2"] {
+            let from = Visitor::Outside4;
+            let mut curl = curl_to(self.lab, from, &format!("{}:{PORT}", from.server()));
+            curl.args(how.split('='));
+            curl.arg(format!("https://{HOST}{CANARY}"));
+            text(curl.output().unwrap());
+        }
+    }
+
+    fn end(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Https<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Apache refuses to serve as root, which everybody is in a lab: it is given a namespace in which
+/// nobody is anybody.
+fn spawn(lab: &Lab, folder: &Path) -> Child {
+    // One that was killed leaves it behind.
+    let _none = fs::remove_file(folder.join("apache.pid"));
+    let mut apache = lab.on("server", "unshare");
+    apache
+        .args(["--user", "apache2", "-X", "-f"])
+        .arg(folder.join("apache.conf"))
+        .env("SSLKEYLOGFILE", folder.join("keys.log"));
+    let process = apache.spawn().unwrap();
+    wait_for("the server listens", || {
+        let mut ss = lab.on("server", "ss");
+        ss.args(["--no-header", "--listening", "--tcp", "--numeric"]);
+        ss.arg(format!("sport = :{PORT}"));
+        (!text(ss.output().unwrap()).is_empty()).then_some(())
+    });
+    process
+}
+
+fn modules() -> PathBuf {
+    let own = tools().join("usr/lib/apache2/modules");
+    let mut folders = [PathBuf::from("/usr/lib/apache2/modules"), own].into_iter();
+    folders.find(|folder| folder.exists()).unwrap()
+}
+
+/// Where it listens.
+pub const PORT: u16 = 8443;
+
+const CONFIG: &str = r#"
+ServerRoot "FOLDER"
+DefaultRuntimeDir "FOLDER"
+PidFile "FOLDER/apache.pid"
+ErrorLog "FOLDER/error.log"
+ServerName www.example.org
+Listen 0.0.0.0:8443
+LoadModule mpm_event_module "MODULES/mod_mpm_event.so"
+LoadModule authz_core_module "MODULES/mod_authz_core.so"
+LoadModule http2_module "MODULES/mod_http2.so"
+LoadModule ssl_module "MODULES/mod_ssl.so"
+Protocols h2 http/1.1
+DocumentRoot "FOLDER/documents"
+SSLEngine on
+SSLCertificateFile "FOLDER/certificate.pem"
+SSLCertificateKeyFile "FOLDER/key.pem"
+"#;
