@@ -2,9 +2,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::engine::transport::Segment;
+use crate::engine::transport::{FiveTuple, Segment};
 
 /// Which of a flow's two endpoints: the one whose address and port come first, or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,14 @@ impl FlowKey {
         (Self { low, high }, side)
     }
 
+    /// The endpoint that comes first, and the other.
+    pub(super) fn tuple(&self) -> FiveTuple {
+        FiveTuple {
+            src: self.low.address(),
+            dst: self.high.address(),
+        }
+    }
+
     fn words(&self) -> [u32; WORDS] {
         let [a, b, c, d] = self.low.address;
         let [e, f, g, h] = self.high.address;
@@ -92,6 +100,12 @@ impl Endpoint {
             address: [96, 64, 32, 0].map(|shift| (bits >> shift) as u32),
             port: address.port(),
         }
+    }
+
+    fn address(&self) -> SocketAddr {
+        let join = |bits: u128, word: u32| bits << 32 | u128::from(word);
+        let bits = self.address.into_iter().fold(0, join);
+        SocketAddr::new(Ipv6Addr::from_bits(bits).to_canonical(), self.port)
     }
 }
 
@@ -168,6 +182,14 @@ const WORDS: usize = 9;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoints_come_back_as_they_went_in() {
+        for text in ["203.0.113.7:50112", "[2001:db8::7]:443", "0.0.0.0:0"] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert_eq!(Endpoint::new(address).address(), address);
+        }
+    }
 
     #[test]
     fn a_key_is_the_same_for_both_directions_and_no_other_pair() {

@@ -126,6 +126,7 @@ impl<S: FlowState> FlowTable<S> {
         counters: &mut Counters,
         handler: &mut H,
     ) {
+        let (tuple, key) = (key.tuple(), self.hasher.hash(key));
         let flows = self.with_key(self.bucket(key), key);
         let ids: Vec<Id> = flows.map(|(id, _)| id).collect();
         let mut run = Run {
@@ -135,7 +136,7 @@ impl<S: FlowState> FlowTable<S> {
             handler,
         };
         for id in ids {
-            run.work(id, |reading| reading.wake());
+            run.work(id, |reading| reading.wake(tuple));
         }
         run.keep_bounds();
     }

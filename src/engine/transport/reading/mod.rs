@@ -156,10 +156,12 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     }
 
     /// Lets the layer above look at the flow.
-    pub(super) fn wake(&mut self) {
+    pub(super) fn wake(&mut self, tuple: FiveTuple) {
+        self.set_tuple(Side::Low, tuple);
+        let client = self.flow.client;
         let context = StreamContext {
             time: self.now,
-            ..self.flow.context(self.flow.client)
+            ..self.flow.context(client, self.tuple(client))
         };
         if let Some(state) = &mut self.flow.state {
             self.handler.on_wake(&context, state, self.counters);
