@@ -427,7 +427,11 @@ fn files(folder: &Path) -> Files {
         let path = entry.unwrap().path();
         let found = fs::metadata(&path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let bytes = fs::read(&path).unwrap_or_default();
+        // A pipe holds nothing that stays, and reading it would wait for a writer.
+        let bytes = match found.is_file() {
+            true => fs::read(&path).unwrap_or_default(),
+            false => Vec::new(),
+        };
         files.insert(name, (found.len(), found.modified().unwrap(), bytes));
     }
     files
