@@ -106,6 +106,14 @@ counters! {
     http2_heads_lost,
     /// HTTP/2 requests whose response is no longer waited for: too many wait on one connection.
     http2_streams_dropped,
+    /// Bytes of QUIC streams that came too early and found no room to wait in.
+    quic_bytes_dropped,
+    /// HTTP/3 streams and heads given up: bytes are missing, or fields that they refer to.
+    http3_lost,
+    /// HTTP/3 streams and heads that broke a rule; the connection was read on.
+    http3_malformed,
+    /// HTTP/3 streams given up because there were too many at once.
+    http3_streams_dropped,
     /// Secrets taken from key logs.
     secrets,
     /// Secrets dropped because too many waited for their connections.
