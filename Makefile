@@ -3,7 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build deb install demo test test-long differential bench fmt lint msrv clean
+# How long `make fuzz` runs each target.
+SECONDS ?= 600
+
+.PHONY: help deps build deb install demo test test-long differential fuzz bench fmt lint msrv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +42,10 @@ differential: deps ## compare replay with tshark over the captures of the tests
 	@scripts/deps tshark
 	$(CARGO) build --release --locked
 	tests/differential tests/captures
+
+fuzz: deps ## run every fuzz target for 10 minutes each; SECONDS=60 for one minute each
+	@scripts/deps g++
+	scripts/fuzz $(SECONDS)
 
 bench: deps ## print figures: the rooms one by one, then whole replays beside their peers
 	$(CARGO) bench --locked

@@ -154,8 +154,8 @@ fn keys(status: &Status, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "keys      {} secrets came, {} lines were none",
-        keys.secrets, keys.refused
+        "keys      {} secrets came, {} wait for their connections, {} lines were none",
+        keys.secrets, keys.waiting, keys.refused
     )?;
     keys.logs
         .iter()

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::engine::canary::{HostPattern, PortSet, TrustedProxy};
 
 pub use error::{ConfigError, ConfigErrors};
-pub use resolve::{Missing, id_of};
+pub use resolve::{HIDDEN_FROM_THE_SERVICE, Missing, id_of, is_hidden_from_the_service};
 
 mod error;
 pub mod networks;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -55,6 +56,15 @@ impl Config {
                     "canary {}: its path is /, so that every request for the front page of {} is a \
                      visit",
                     canary.id, canary.url.host
+                ));
+            }
+        }
+        for log in &self.key_logs {
+            if is_hidden_from_the_service(log) {
+                remarks.push(format!(
+                    "key log {}: the service sees nothing below {}",
+                    log.display(),
+                    HIDDEN_FROM_THE_SERVICE.join(", ")
                 ));
             }
         }
@@ -153,6 +163,15 @@ impl Config {
             .flat_map(|host| host.addresses.clone())
             .collect()
     }
+}
+
+/// Folders that are empty for the daemon under its systemd unit: `ProtectHome`, `PrivateTmp`.
+pub const HIDDEN_FROM_THE_SERVICE: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
+/// Whether a path lies in one of them.
+pub fn is_hidden_from_the_service(path: &Path) -> bool {
+    let mut folders = HIDDEN_FROM_THE_SERVICE.into_iter();
+    folders.any(|folder| path.starts_with(folder))
 }
 
 /// What two URLs have in common is unique to neither.

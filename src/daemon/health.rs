@@ -1,7 +1,9 @@
 //! What is wrong, out of what the threads report: the armed light and `status` say it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::config::{HIDDEN_FROM_THE_SERVICE, is_hidden_from_the_service};
 use crate::daemon::keeper::KeeperReport;
 use crate::daemon::keys::{KeysReport, LogState};
 use crate::daemon::status::Remark;
@@ -65,14 +67,14 @@ impl Verdict {
     /// Adds what is wrong with key logs.
     #[must_use]
     pub fn with_keys(mut self, keys: &KeysReport) -> Self {
-        for (path, state) in &keys.logs {
-            let path = path.display();
+        for (log, state) in &keys.logs {
+            let path = log.display();
             match state {
                 LogState::Followed => {}
                 LogState::Missing => self.warnings.push(remark(
                     "key_log_missing",
                     &format!("the key log {path} is not there"),
-                    "it is followed as soon as it comes; or take it out of tls.key_log",
+                    &cure_of_missing(log),
                 )),
                 LogState::Exposed => self.faults.push(remark(
                     "key_log_exposed",
@@ -82,7 +84,7 @@ impl Verdict {
                 LogState::Unreadable(error) => self.faults.push(remark(
                     "key_log_unreadable",
                     &format!("the key log {path} cannot be read: {error}"),
-                    &format!("sudo chgrp canarytap {path} && sudo chmod g+r {path}"),
+                    &cure_of_unreadable(log),
                 )),
             }
         }
@@ -254,6 +256,34 @@ fn light_fault(error: &LedError) -> Remark {
     )
 }
 
+fn cure_of_missing(log: &Path) -> String {
+    cure_of_hidden(log).unwrap_or_else(|| {
+        "it is followed as soon as it comes; or take it out of tls.key_log".to_owned()
+    })
+}
+
+fn cure_of_unreadable(log: &Path) -> String {
+    let path = log.display();
+    cure_of_hidden(log).unwrap_or_else(|| {
+        format!(
+            "sudo chgrp canarytap {path} && sudo chmod g+r {path}; its folders have to let the \
+             group in too (namei -l {path})"
+        )
+    })
+}
+
+/// Where the unit of the service lets it see nothing, no right to a file helps.
+fn cure_of_hidden(log: &Path) -> Option<String> {
+    is_hidden_from_the_service(log).then(|| {
+        format!(
+            "the service sees nothing below {}: let the log be written elsewhere, or hand it \
+             over: tail -F {} | canarytap keys",
+            HIDDEN_FROM_THE_SERVICE.join(", "),
+            log.display()
+        )
+    })
+}
+
 fn remark(name: &str, text: &str, cure: &str) -> Remark {
     Remark {
         name: name.to_owned(),
@@ -329,6 +359,50 @@ mod tests {
             now,
         );
         assert_eq!(names(&verdict), ["link_down"]);
+    }
+
+    #[test]
+    fn each_trouble_with_a_key_log_names_its_cure() {
+        let keys = |path: &str, state| KeysReport {
+            logs: vec![(path.into(), state)],
+            ..KeysReport::default()
+        };
+        let denied = || LogState::Unreadable("Permission denied".into());
+        for (path, state, name, cure) in [
+            (
+                "/var/log/tls/keys.log",
+                LogState::Exposed,
+                "key_log_exposed",
+                "sudo chmod o-rwx /var/log/tls/keys.log",
+            ),
+            (
+                "/var/log/tls/keys.log",
+                denied(),
+                "key_log_unreadable",
+                "sudo chgrp canarytap /var/log/tls/keys.log",
+            ),
+            (
+                "/home/me/keys.log",
+                denied(),
+                "key_log_unreadable",
+                "tail -F /home/me/keys.log | canarytap keys",
+            ),
+            (
+                "/tmp/keys.log",
+                LogState::Missing,
+                "key_log_missing",
+                "the service sees nothing below /home",
+            ),
+        ] {
+            let is_missing = state == LogState::Missing;
+            let verdict = Verdict::default().with_keys(&keys(path, state));
+            assert_eq!(verdict.warnings.len(), usize::from(is_missing));
+            let remarks: Vec<_> = verdict.faults.iter().chain(&verdict.warnings).collect();
+            assert_eq!((remarks.len(), remarks[0].name.as_str()), (1, name));
+            assert!(remarks[0].cure.contains(cure), "{}", remarks[0].cure);
+        }
+        let verdict = Verdict::default().with_keys(&keys("/k", LogState::Followed));
+        assert!(verdict.faults.is_empty() && verdict.warnings.is_empty());
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Present<'_> {
             logs: self.keys.logs.iter().map(log).collect(),
             secrets: self.keys.secrets,
             refused: self.keys.refused,
+            waiting: self.tap.secrets_waiting,
         }
     }
 

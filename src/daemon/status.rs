@@ -131,6 +131,9 @@ pub struct KeysStatus {
     pub secrets: u64,
     /// Lines that are none of a key log.
     pub refused: u64,
+    /// Secrets that wait for their connections.
+    #[serde(default)]
+    pub waiting: usize,
 }
 
 /// One key log's state.

@@ -71,6 +71,8 @@ pub struct TapReport {
     pub flows: usize,
     /// Bytes of flows and buffers.
     pub heap_bytes: usize,
+    /// Secrets that wait for their connections.
+    pub secrets_waiting: usize,
     /// When the thread last looked up: long ago, if it hangs.
     pub looked: Option<Instant>,
 }
@@ -149,6 +151,7 @@ impl Tap {
             tried: Instant::now(),
             stats_before: CaptureStats::default(),
             secrets_dropped: 0,
+            looked: None,
             shared: Arc::clone(&shared),
             queue,
             activity,
@@ -252,6 +255,8 @@ struct Worker {
     /// Counted by captures that are closed.
     stats_before: CaptureStats,
     secrets_dropped: u64,
+    /// When it last looked up.
+    looked: Option<Instant>,
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     activity: Activity,
@@ -299,6 +304,7 @@ impl Worker {
 
     fn run(mut self) {
         let _ringer = Ringer(Arc::clone(&self.shared));
+        self.tick(); // secrets that are there already wait from now on
         loop {
             if self.shared.attention.swap(false, Ordering::Acquire) && self.obey() {
                 break;
@@ -308,7 +314,10 @@ impl Worker {
             } else {
                 self.wait_and_open();
             }
-            self.look_around();
+            // Secrets call often, and what a look finds changes a file.
+            if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+                self.look_around();
+            }
         }
         self.drain();
         let mut sink = QueueSink::new(&self.queue, &self.activity);
@@ -361,7 +370,7 @@ impl Worker {
             return;
         };
         let mut sink = QueueSink::new(&self.queue, &self.activity);
-        let until = Instant::now() + LOOK;
+        let until = self.looked.unwrap_or_else(Instant::now) + LOOK;
         let mut frames = 0u32;
         loop {
             match live.next(LOOK) {
@@ -403,13 +412,15 @@ impl Worker {
         let wait = LOOK.saturating_sub(self.tried.elapsed());
         // It fails only when the kernel refuses to wait, and then trying again is all there is.
         let _refused = self.shared.waker.wait(wait);
-        self.engine.on_tick(
-            clock::now(),
-            &mut QueueSink::new(&self.queue, &self.activity),
-        );
+        self.tick();
         if self.tried.elapsed() >= LOOK {
             self.open_again();
         }
+    }
+
+    fn tick(&mut self) {
+        let mut sink = QueueSink::new(&self.queue, &self.activity);
+        self.engine.on_tick(clock::now(), &mut sink);
     }
 
     fn open_again(&mut self) {
@@ -425,6 +436,7 @@ impl Worker {
 
     /// An interface that was deleted, or made anew, is another: libpcap would stay silent.
     fn look_around(&mut self) {
+        self.looked = Some(Instant::now());
         let link = self.look();
         if self.live.is_some() && self.watcher.is_some() {
             match link {
@@ -448,6 +460,7 @@ impl Worker {
         report.counters.secrets_dropped += self.secrets_dropped;
         report.flows = self.engine.flows();
         report.heap_bytes = self.engine.heap_bytes();
+        report.secrets_waiting = self.engine.secrets_waiting();
         report.looked = Some(Instant::now());
         drop(report);
         self.shared.bell.notify_one();

@@ -128,6 +128,11 @@ impl Engine {
         self.flows.len()
     }
 
+    /// Lines of key logs that wait for their connections.
+    pub fn secrets_waiting(&self) -> usize {
+        self.reporter.secrets_waiting()
+    }
+
     /// Bytes held by flows and buffers.
     pub fn heap_bytes(&self) -> usize {
         self.flows.heap_bytes() + self.decoder.heap_bytes() + self.reporter.heap_bytes()

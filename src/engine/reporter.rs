@@ -35,6 +35,10 @@ impl Reporter {
         &mut self.secrets
     }
 
+    pub(super) fn secrets_waiting(&self) -> usize {
+        self.secrets.len()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.secrets.heap_bytes()
     }
@@ -112,7 +116,8 @@ impl<K: EventSink> Observer for Reading<'_, K> {
             head.target,
             head.field("referer"),
         );
-        if found.is_none() && !is_background(head) {
+        let is_of_watched_host = head.authority.is_some() || self.is_watched(b"");
+        if found.is_none() && !(is_background(head) && is_of_watched_host) {
             return None;
         }
         let judgement = self.reporter.matcher.judge(context.src.ip(), head);

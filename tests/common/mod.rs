@@ -9,6 +9,8 @@ use canarytap::engine::event::{
 use canarytap::engine::frame::Timestamp;
 use canarytap::store::Incoming;
 
+pub mod rights;
+
 /// So many seconds after 2013-04-30T17:28:32Z.
 pub fn at(second: u64) -> Timestamp {
     Timestamp::from_secs_nanos(1_367_342_912 + second, 104_512_000)

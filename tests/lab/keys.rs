@@ -40,7 +40,7 @@ fn secrets_reach_the_daemon_through_the_pipe_and_across_its_restart() {
             let output = keys.wait_with_output().unwrap();
             assert_eq!(output.status.code(), Some(0));
             let said = String::from_utf8(output.stderr).unwrap();
-            assert!(said.contains("1 lines were none of a key log"), "{said}");
+            assert!(said.contains("1 line was no line of a key log"), "{said}");
             assert!(!said.contains("0707"), "a secret was printed: {said}");
             assert!(!tap.messages().contains("0707"));
 

@@ -20,6 +20,7 @@ mod disk;
 mod doctor;
 mod faults;
 mod floods;
+mod http2;
 mod idle;
 mod installed;
 mod keys;

@@ -103,7 +103,7 @@ impl Visitor {
         }
     }
 
-    fn server(self) -> &'static str {
+    pub fn server(self) -> &'static str {
         match self {
             Self::Outside4 | Self::Inside4 => "192.168.1.10",
             Self::Outside6 | Self::Inside6 => "[fd00:1::10]",

@@ -546,3 +546,42 @@ fn a_directory_is_an_absolute_path() {
         "absolute path",
     );
 }
+
+#[test]
+fn key_logs_are_absolute_paths_each_named_once() {
+    let config = good("[tls]\nkey_log = [\"/var/log/tls/keys.log\", \"/srv/keys.log\"]\n");
+    let logs: Vec<_> = config.key_logs.iter().map(|log| log.to_str()).collect();
+    assert_eq!(logs, [Some("/var/log/tls/keys.log"), Some("/srv/keys.log")]);
+    assert!(good("[tls]\n").key_logs.is_empty());
+}
+
+#[test]
+fn a_key_log_that_the_service_cannot_see_is_remarked() {
+    let remarks = |path: &str| {
+        let config = good(&format!("[tls]\nkey_log = [\"{path}\"]\n"));
+        let mut remarks = config.remarks();
+        remarks.retain(|remark| remark.contains("key log"));
+        remarks.len()
+    };
+    assert_eq!(remarks("/var/log/tls/keys.log"), 0);
+    assert_eq!(remarks("/homes/keys.log"), 0);
+    assert_eq!(remarks("/home/me/keys.log"), 1);
+    assert_eq!(remarks("/tmp/keys.log"), 1);
+}
+
+#[test]
+fn a_key_log_that_is_relative_or_named_twice_or_no_text_is_refused_with_its_line() {
+    let errors =
+        bad("[tls]\nkey_log = [\n\"keys.log\",\n\"/k\",\n\"/k\",\n5,\n]\nkeylog = \"/k\"\n");
+    let said = |line: usize, words: &[&str]| {
+        let at = format!("t.toml:{line}:");
+        let mut lines = errors.iter().filter(|error| error.starts_with(&at));
+        let found = lines.any(|error| words.iter().all(|word| error.contains(word)));
+        assert!(found, "{line} {words:?} in {errors:#?}");
+    };
+    said(3, &["tls.key_log", "\"keys.log\"", "absolute path"]);
+    said(5, &["tls.key_log", "\"/k\"", "twice"]);
+    said(6, &["tls.key_log", "5", "text in quotes"]);
+    said(8, &["tls.keylog", "did you mean key_log?"]);
+    assert_eq!(errors.len(), 4, "{errors:#?}");
+}

@@ -11,7 +11,7 @@ use crate::engine::transport::StreamContext;
 pub use session::Session;
 
 mod adrift;
-mod hpack;
+pub mod hpack;
 mod http1;
 mod http2;
 #[allow(dead_code, reason = "QUIC connections feed it next")]
@@ -103,7 +103,8 @@ pub trait Observer {
     /// request names none) are wanted. Asked before a head is complete; requests for which the
     /// answer is no are only counted.
     fn is_watched(&self, authority: &[u8]) -> bool;
-    /// A request was read. The observer's id for it, when it wants to hear of its response.
+    /// A request was read: for an authority that is watched, or for one that was said in bytes
+    /// that are missing. The observer's id for it, when it wants to hear of its response.
     fn on_request(&mut self, context: &StreamContext, head: &RequestHead<'_>) -> Option<EventId>;
     /// The final response to a request was seen.
     fn on_status(&mut self, time: Timestamp, request: EventId, status: u16);

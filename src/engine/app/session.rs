@@ -2,7 +2,7 @@
 
 use crate::engine::app::Observer;
 use crate::engine::app::adrift::{Adrift, Bearing};
-use crate::engine::app::http1::{Http1, Outcome};
+use crate::engine::app::http1::{First, Http1, Outcome};
 use crate::engine::app::http2::{self, Http2};
 use crate::engine::app::opening::{Opening, Verdict};
 use crate::engine::app::probe::Protocol;
@@ -27,8 +27,10 @@ enum State {
     /// Its start was not seen: a first line of HTTP/1, or frames of HTTP/2, are sought in both
     /// directions.
     Adrift(Box<Adrift>),
+    /// It speaks HTTP/1, and is within its first request's head.
+    First(First),
     /// It speaks HTTP/1.
-    Http1(Http1),
+    Http1(Box<Http1>),
     /// It speaks HTTP/2.
     Http2(Box<Http2>),
     /// It spoke HTTP/1 up to a 101.
@@ -42,6 +44,7 @@ enum State {
 impl FlowState for Session {
     fn interest(&self) -> Interest {
         match &self.state {
+            State::First(first) => first.interest(),
             State::Http1(http1) => http1.interest(),
             State::Http2(http2) => http2.interest(),
             State::Switched(switched) => switched.interest(),
@@ -54,7 +57,8 @@ impl FlowState for Session {
 
     fn heap_bytes(&self) -> usize {
         match &self.state {
-            State::Http1(http1) => http1.heap_bytes(),
+            State::First(first) => first.heap_bytes(),
+            State::Http1(http1) => size_of::<Http1>() + http1.heap_bytes(),
             State::Http2(http2) => http2.heap_bytes(),
             State::Switched(switched) => switched.heap_bytes(),
             State::Crossing(crossing) => crossing.heap_bytes(),
@@ -66,6 +70,7 @@ impl FlowState for Session {
 
     fn held(&self, direction: Direction) -> &[u8] {
         match &self.state {
+            State::First(first) => first.held(direction),
             State::Http1(http1) => http1.held(direction),
             State::Opening(opening) => opening.held(direction),
             State::Adrift(adrift) => adrift.held(direction),
@@ -93,6 +98,11 @@ impl Session {
         }
         match &mut self.state {
             State::Over => {}
+            State::First(_) => {
+                if let State::First(first) = std::mem::take(&mut self.state) {
+                    self.run(first.into_http1(), context, chunk, observer);
+                }
+            }
             State::Http1(http1) => {
                 let outcome = http1.on_chunk(context, chunk, observer);
                 self.after(outcome, context, observer);
@@ -152,8 +162,7 @@ impl Session {
                 if other.missed {
                     http1.lose_responses(observer);
                 }
-                self.state = State::Http1(http1);
-                self.read(context, [&bytes, &[]], observer);
+                self.run(http1, context, Chunk::Data(&bytes), observer);
                 self.read(&context.reversed(), [&other.held, &[]], observer);
             }
             Verdict::Known {
@@ -196,7 +205,7 @@ impl Session {
             Bearing::None => {}
             Bearing::Tls => self.end_tls(observer),
             Bearing::Http1 { http1, held, rest } => {
-                self.state = State::Http1(http1);
+                self.state = State::Http1(Box::new(http1));
                 self.read(context, [&held, rest], observer);
             }
             Bearing::Http2 { http2, rest } => {
@@ -204,6 +213,22 @@ impl Session {
                 self.read(context, [rest, &[]], observer);
             }
         }
+    }
+
+    /// Reads on in HTTP/1, and keeps as little of it as can be.
+    fn run(
+        &mut self,
+        mut http1: Http1,
+        context: &StreamContext,
+        chunk: Chunk<'_>,
+        observer: &mut impl Observer,
+    ) {
+        let outcome = http1.on_chunk(context, chunk, observer);
+        self.state = match First::of(http1) {
+            Ok(first) => State::First(first),
+            Err(http1) => State::Http1(Box::new(http1)),
+        };
+        self.after(outcome, context, observer);
     }
 
     /// Reads what comes after a change of state.
@@ -238,7 +263,7 @@ impl Session {
             }
             Outcome::Http2Preface { held, rest } => {
                 if let State::Http1(http1) = std::mem::take(&mut self.state) {
-                    self.state = State::Crossing(Box::new(Crossing::new(http1)));
+                    self.state = State::Crossing(Box::new(Crossing::new(*http1)));
                 }
                 self.read(context, [&held, rest], observer);
             }
@@ -288,7 +313,7 @@ impl Session {
             State::Http2(mut http2) => http2.close(observer),
             State::Switched(mut switched) => switched.end(observer),
             State::Crossing(mut crossing) => crossing.close(observer),
-            State::New | State::Opening(_) | State::Adrift(_) | State::Over => {}
+            State::New | State::First(_) | State::Opening(_) | State::Adrift(_) | State::Over => {}
         }
     }
 }
@@ -299,6 +324,6 @@ mod tests {
 
     #[test]
     fn a_session_is_small() {
-        assert!(size_of::<Session>() <= 64, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 24, "{}", size_of::<Session>());
     }
 }

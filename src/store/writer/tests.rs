@@ -484,3 +484,4 @@ fn a_row_that_makes_no_sense_is_passed_over_and_told() {
 }
 
 mod floods;
+mod untouched;

@@ -397,6 +397,28 @@ def _(test):
     talk.expect(time, "/other", 204, host="other.example.org", flags=["midstream"])
 
 
+@case("http2-midstream-canary", "the same with one host watched: told only where a canary's token stands in it")
+def _(test):
+    talk = Talk(test, open=False)
+    talk.get(1, "/unseen")
+    talk.status(1, 200)
+    talk.flow.ask(talk.get(3, "/whose-host-is-unknown"))
+    talk.flow.answer(talk.status(3, 200))
+    time = talk.flow.ask(talk.get(5, "/s/k7f3q2m9xw4tz", method="HEAD"))
+    talk.flow.answer(talk.status(5, 404))
+    talk.expect(time, "/s/k7f3q2m9xw4tz", 404, method="HEAD", host=None, kind="visit", alert=True,
+                canary="k7f3q2m9xw4tz", channel="mail", match="token", flags=["midstream"])
+    test.files["canarytap.toml"] = """\
+[[host]]
+name = "www.example.org"
+
+[[canary]]
+id = "k7f3q2m9xw4tz"
+url = "http://www.example.org/s/k7f3q2m9xw4tz"
+channel = "mail"
+"""
+
+
 @case("http2-syn-unseen", "the handshake was not seen, the preface was")
 def _(test):
     talk = Talk(test, open=False)

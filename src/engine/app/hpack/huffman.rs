@@ -6,7 +6,7 @@
 
 /// Why bytes are no Huffman-coded string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum HuffmanError {
+pub enum HuffmanError {
     /// The code for the end of the string stands within it.
     EndOfString,
     /// What is left after the last whole code is no padding: longer than 7 bits, or not all ones.

@@ -12,34 +12,36 @@ use crate::engine::app::hpack::reader::Reader;
 use crate::engine::app::hpack::table::{Entry, Found, Table};
 use crate::engine::limits::HEADER_LIST_BYTES_MAX;
 
+pub use huffman::HuffmanError;
+
 pub(super) mod huffman;
 pub(super) mod reader;
 pub(super) mod table;
 
 /// One direction's state.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub struct Decoder {
     table: Table,
 }
 
 /// What a block held besides the fields that were told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Decoded {
+pub struct Decoded {
     /// Fields that refer to some that were missed.
-    pub(super) unknown: u64,
+    pub unknown: u64,
     /// Whether fields were left out because the list is longer than its bound.
-    pub(super) is_truncated: bool,
+    pub is_truncated: bool,
 }
 
 /// Why bytes are no header block. The sender's state is unknown from there on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HpackError {
+pub enum HpackError {
     /// The block ends within a representation.
     Cut,
     /// An integer has more bits than any that means something.
     Integer,
     /// A string is not Huffman-coded as it says.
-    Huffman(huffman::HuffmanError),
+    Huffman(HuffmanError),
     /// An index at which nothing stands.
     Index,
     /// The table's size changes in the middle of a block.
@@ -70,9 +72,12 @@ pub(super) struct Teller<F> {
 }
 
 impl Decoder {
-    /// Reads a whole header block and tells its fields in order: name, value. When it fails, those
-    /// that were told count for nothing, and the sender's state is [lost](Self::lose).
-    pub(super) fn decode(
+    /// Reads a whole header block and tells its fields in order: name, value.
+    ///
+    /// # Errors
+    /// [`HpackError`] when it is none. Fields that were told count for nothing then, and the
+    /// sender's state is [lost](Self::lose).
+    pub fn decode(
         &mut self,
         block: &[u8],
         on_field: impl FnMut(&[u8], &[u8]),
@@ -86,12 +91,12 @@ impl Decoder {
     }
 
     /// Bytes of the sender's were missed.
-    pub(super) fn lose(&mut self) {
+    pub fn lose(&mut self) {
         self.table.lose();
     }
 
     /// Bytes on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub fn heap_bytes(&self) -> usize {
         self.table.heap_bytes()
     }
 

@@ -154,6 +154,11 @@ pub(super) enum Answer {
 }
 
 impl Exchange {
+    /// Whether nothing happened yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.inner.is_none()
+    }
+
     /// Sets what the PROXY protocol said.
     pub(super) fn set_proxied_for(&mut self, client: IpAddr) {
         self.inner().proxied_for = Some(client);

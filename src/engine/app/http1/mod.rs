@@ -15,6 +15,7 @@ use crate::engine::transport::{Chunk, Direction, Interest, StreamContext};
 mod body;
 mod exchange;
 mod fields;
+mod first;
 mod framing;
 mod hunt;
 mod line;
@@ -25,6 +26,7 @@ mod skim;
 mod walk;
 
 pub(super) use exchange::Owed;
+pub(super) use first::First;
 pub(super) use hunt::{Found, Hunt, Sought};
 pub(super) use line::{StatusLine, is_certain_request_line, is_token, may_become_request_line};
 
@@ -64,14 +66,19 @@ pub(super) enum Outcome<'a> {
 impl Http1 {
     /// A connection from its start; `client` is the direction of the client's bytes.
     pub(super) fn fresh(client: Direction, proxied_for: Option<IpAddr>) -> Self {
-        let mut exchange = Exchange::default();
+        let mut http1 = Self::with(Requests::fresh(client));
         if let Some(client) = proxied_for {
-            exchange.set_proxied_for(client);
+            http1.exchange.set_proxied_for(client);
         }
+        http1
+    }
+
+    /// A connection of which the client's side stands somewhere and the server's at its start.
+    fn with(requests: Requests) -> Self {
         Self {
-            requests: Requests::fresh(client),
+            requests,
             responses: Responses::default(),
-            exchange,
+            exchange: Exchange::default(),
         }
     }
 

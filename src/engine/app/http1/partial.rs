@@ -51,7 +51,7 @@ fn end_of_head(held: &[u8], bytes: &[u8]) -> Option<usize> {
 
 /// Up to here a partial head's buffer is as long as its bytes: a flood of half heads is many
 /// short ones. Beyond, it grows by doubling, so that single bytes do not cost a copy of all.
-const EXACT_BYTES_MAX: usize = 2048;
+pub(super) const EXACT_BYTES_MAX: usize = 2048;
 
 #[cfg(test)]
 mod tests {

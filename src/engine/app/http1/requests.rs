@@ -16,7 +16,7 @@ use crate::engine::transport::{Direction, Interest, StreamContext};
 /// Where the client's side of a connection stands.
 #[derive(Debug)]
 pub(super) struct Requests {
-    place: Place,
+    pub(super) place: Place,
     /// Which way the client's bytes go, by the transport's guess.
     pub(super) from: Direction,
     /// Whether nothing was read yet on a connection whose start was seen.
@@ -24,13 +24,14 @@ pub(super) struct Requests {
     /// Whether bytes are missing, or made no sense, since the last good request.
     resynced: bool,
     /// Whether the partial head that is held is watched, once that is known.
-    watched: Option<bool>,
+    pub(super) watched: Option<bool>,
     /// Bytes of it in which nothing is left to find: its first line and whole fields.
-    read: u32,
+    pub(super) read: u32,
 }
 
+/// A place among the client's bytes.
 #[derive(Debug, Default)]
-enum Place {
+pub(super) enum Place {
     /// Between two requests.
     #[default]
     Start,
@@ -78,6 +79,20 @@ impl Requests {
         Self::new(Place::Start, from, true)
     }
 
+    /// Within the first head of a connection.
+    pub(super) fn in_first_head(
+        place: Place,
+        from: Direction,
+        watched: Option<bool>,
+        read: u32,
+    ) -> Self {
+        Self {
+            watched,
+            read,
+            ..Self::new(place, from, true)
+        }
+    }
+
     /// In the middle of a connection.
     pub(super) fn lost(from: Direction, hunt: Hunt, gap: bool) -> Self {
         Self {
@@ -95,6 +110,11 @@ impl Requests {
             watched: None,
             read: 0,
         }
+    }
+
+    /// Whether no request was read, nor any byte missed, on a connection whose start was seen.
+    pub(super) fn is_first(&self) -> bool {
+        self.fresh && !self.resynced
     }
 
     /// How much it would cost to forget what is held.

@@ -50,6 +50,11 @@ pub(super) enum Step<'a> {
 }
 
 impl Responses {
+    /// Whether no byte was read.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.place, Place::Start)
+    }
+
     /// In the middle of a connection.
     pub(super) fn lost(hunt: Hunt) -> Self {
         Self {

@@ -75,11 +75,11 @@ impl KeyLogEntry {
         else {
             return Err(KeyLogError::Malformed);
         };
-        let label = label(name)?;
         let mut client_random = [0; 32];
         if !read_hexadecimal(random, &mut client_random) {
-            return Err(KeyLogError::Malformed);
+            return Err(KeyLogError::Malformed); // every line has one, also those without a use
         }
+        let label = label(name)?;
         Ok(Self {
             client_random,
             label,
@@ -226,6 +226,7 @@ mod tests {
                 KeyLogError::Malformed,
             ),
             ("CLIENT_RANDOM abab".into(), KeyLogError::Malformed),
+            ("GET / HTTP/1.1".into(), KeyLogError::Malformed),
             ("\0\u{ff}".into(), KeyLogError::Malformed),
         ] {
             assert_eq!(KeyLogEntry::parse(line.as_bytes()), Err(error), "{line:?}");

@@ -1,0 +1,41 @@
+//! What is fuzzed: one function for each target, which takes any bytes and panics when something
+//! that must always hold does not.
+//!
+//! The fuzzers in `fuzz_targets` call them, and so does `tests/fuzz_corpus.rs`, with each file of
+//! `corpus/TARGET`.
+
+pub use config::config;
+pub use frames::frames;
+pub use hpack::hpack;
+pub use key_log::key_log;
+pub use segments::segments;
+pub use talk::{http1, http2};
+pub use tls_hello::tls_hello;
+pub use url::url;
+
+mod config;
+mod frames;
+mod hpack;
+mod input;
+mod key_log;
+mod segments;
+mod talk;
+mod tls_hello;
+mod url;
+mod watch;
+
+/// A target and the name of its corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 9] = [
+    ("config", config),
+    ("frames", frames),
+    ("hpack", hpack),
+    ("http1", http1),
+    ("http2", http2),
+    ("key_log", key_log),
+    ("segments", segments),
+    ("tls_hello", tls_hello),
+    ("url", url),
+];

@@ -1,0 +1,35 @@
+//! Runs every fuzz target over its corpus: what once was a finding stays none.
+
+#![cfg(feature = "daemon")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may assert in the plainest way"
+)]
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+#[test]
+fn every_fuzz_target_bears_its_corpus() {
+    for (name, target) in targets::TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/corpus")
+            .join(name);
+        let mut files = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            println!("{}", path.display()); // printed when it fails
+            target(&fs::read(&path).unwrap());
+            files += 1;
+        }
+        assert!(files > 0, "no corpus in {}", folder.display());
+        target(b"");
+    }
+}
