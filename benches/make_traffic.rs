@@ -115,6 +115,8 @@ struct Connection {
     client: End,
     server: End,
     vlan: Option<u16>,
+    /// Whether its request is HEAD, which is answered without body.
+    asks_head: bool,
     frames: VecDeque<Vec<u8>>,
 }
 
@@ -145,6 +147,7 @@ impl Connection {
             client,
             server,
             vlan: random.one_in(4).then_some(10),
+            asks_head: false,
             frames: VecDeque::new(),
         }
     }
@@ -397,7 +400,7 @@ fn flows(capture: &mut Capture, flood: u64, requests: u64) -> Result<(), Box<dyn
     }
     for (mut connection, rest) in begun {
         connection.stream(From::Client, &rest, MSS);
-        connection.stream(From::Server, &response(false, 200), MSS);
+        connection.stream(From::Server, &response(connection.asks_head, 200), MSS);
         connection.close();
         while let Some(frame) = connection.frames.pop_front() {
             capture.frame(&frame)?;
@@ -414,6 +417,7 @@ fn half_request(
     let mut connection = Connection::new(&mut capture.random, number);
     let (head, line) = request(&mut capture.random, number);
     capture.expected.push(line);
+    connection.asks_head = head.starts_with("HEAD");
     connection.open();
     let (first, rest) = head.as_bytes().split_at(head.len() / 2);
     connection.stream(From::Client, first, MSS);

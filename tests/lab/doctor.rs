@@ -427,9 +427,9 @@ fn files(folder: &Path) -> Files {
         let path = entry.unwrap().path();
         let found = fs::metadata(&path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        // Reading the pipe for keys would wait for some.
+        // A pipe holds nothing that stays, and reading it would wait for a writer.
         let bytes = match found.is_file() {
-            true => fs::read(&path).unwrap(),
+            true => fs::read(&path).unwrap_or_default(),
             false => Vec::new(),
         };
         files.insert(name, (found.len(), found.modified().unwrap(), bytes));

@@ -13,9 +13,9 @@
 //! starts first gives the bytes. What comes in order beats what waits.
 
 use crate::engine::event::Flags;
-use crate::engine::transport::Chunk;
 use crate::engine::transport::seq::SeqNum;
 use crate::engine::transport::waiting::{End, Overlap, Patience, Stamp, Waiting, after};
+use crate::engine::transport::{Chunk, FiveTuple};
 
 /// Where a stream begins or has got to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,12 +33,14 @@ pub(super) enum Phase {
 
 /// Reassembly of one direction.
 #[derive(Debug, Default)]
-pub(super) struct Assembler {
+pub(super) struct Assembler<N> {
     /// Offset of the next byte to deliver.
     next: u64,
     waiting: Option<Box<Waiting>>,
     start: SeqNum,
     phase: Phase,
+    /// What the caller notes of the direction; here, where there is room.
+    pub(super) notes: N,
 }
 
 /// What comes out of a stream.
@@ -53,7 +55,7 @@ pub(super) struct Told<'a> {
 /// Who is told.
 pub(super) type Sink<'a> = dyn FnMut(Told<'_>) + 'a;
 
-impl Assembler {
+impl<N> Assembler<N> {
     /// Says where the stream starts, unless that is known.
     pub(super) fn start_at(&mut self, seq: SeqNum) {
         if self.phase == Phase::Unknown {
@@ -143,6 +145,13 @@ impl Assembler {
 
     pub(super) fn patience_mut(&mut self) -> Option<&mut Patience> {
         self.waiting.as_mut().map(|waiting| &mut waiting.patience)
+    }
+
+    /// Notes who sent to whom what waits.
+    pub(super) fn note_tuple(&mut self, tuple: FiveTuple) {
+        if let Some(waiting) = self.waiting.as_mut() {
+            waiting.tuple = Some(tuple);
+        }
     }
 
     /// Begins to wait, though there may be no byte to wait with.

@@ -4,28 +4,30 @@ use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
 use crate::engine::link::Scope;
 use crate::engine::transport::assembler::{Assembler, Phase};
-use crate::engine::transport::flow_key::{FlowKey, Side};
-use crate::engine::transport::networks::Origin;
-use crate::engine::transport::queue::Links;
+use crate::engine::transport::flow_key::{KeyHash, Side};
+use crate::engine::transport::networks::{Network, Origin};
+use crate::engine::transport::queue::{Class, Links};
 use crate::engine::transport::slab::Id;
-use crate::engine::transport::{Direction, Segment, StreamContext};
+use crate::engine::transport::{Direction, FiveTuple, Segment, StreamContext};
 
-/// A connection and what the layer above keeps for it.
+/// A connection and what the layer above keeps for it. Every byte counts: a flood makes a million.
+/// Its addresses are not kept: whoever comes with its key brings them.
 #[derive(Debug)]
 pub(super) struct Flow<S> {
-    pub(super) key: FlowKey,
+    pub(super) key: KeyHash,
     pub(super) low: Stream,
     pub(super) high: Stream,
+    /// Where the first packet of each side was seen.
+    networks: [Network; 2],
     pub(super) client: Side,
     pub(super) flags: Flags,
-    /// Over in both directions, or reset: only keeps late duplicates from looking new.
-    pub(super) closed: bool,
     /// Whether other flows may have the same key: an older or newer connection of the same ports.
     pub(super) shares_key: bool,
-    /// Bytes that `state` holds on the heap, when last looked at.
+    /// Bytes that `state` costs on the heap, when last looked at.
     pub(super) held: u32,
     /// The next flow in the same bucket.
     pub(super) chain: Option<Id>,
+    pub(super) class: Class,
     pub(super) links: Links,
     /// None until the first byte arrives, and again when closed.
     pub(super) state: Option<S>,
@@ -34,28 +36,42 @@ pub(super) struct Flow<S> {
 /// What one side sends.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    pub(super) bytes: Assembler,
+    pub(super) bytes: Assembler<Notes>,
+}
+
+impl Stream {
+    /// Notes what is known against the bytes that come next.
+    pub(super) fn doubt(&mut self, flags: Flags) {
+        let notes = &mut self.bytes.notes;
+        notes.flags = notes.flags.with(flags);
+    }
+}
+
+/// What is noted of one side.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Notes {
     /// Whether it has shown a right checksum.
     pub(super) checksums_right: bool,
     /// What is known against the bytes that come next.
     pub(super) flags: Flags,
-    /// Where its first packet was seen.
-    pub(super) origin: Origin,
+    /// Routers that its first packet might still have passed.
+    hops: u8,
 }
 
 impl<S> Flow<S> {
     /// A flow that begins with this segment, which may lie in its middle.
-    pub(super) fn begin(key: FlowKey, side: Side, segment: &Segment<'_>) -> Self {
+    pub(super) fn begin(key: KeyHash, side: Side, segment: &Segment<'_>) -> Self {
         let mut flow = Self {
             key,
             low: Stream::default(),
             high: Stream::default(),
+            networks: Default::default(),
             client: guess_client(segment, side),
             flags: Flags::NONE,
-            closed: false,
             shares_key: false,
             held: 0,
             chain: None,
+            class: Class::default(),
             links: Links::default(),
             state: None,
         };
@@ -102,14 +118,14 @@ impl<S> Flow<S> {
     }
 
     /// The context of what one side sends, as far as it is the same for all of it.
-    pub(super) fn context(&self, sender: Side) -> StreamContext {
+    pub(super) fn context(&self, sender: Side, tuple: FiveTuple) -> StreamContext {
         StreamContext {
             time: Timestamp::default(),
             scope: Scope::default(),
             offset: 0,
             acked: None,
-            src: self.key.address(sender),
-            dst: self.key.address(sender.other()),
+            src: tuple.src,
+            dst: tuple.dst,
             direction: self.direction(sender),
             flags: self.flags,
             scheme: Scheme::Http,
@@ -127,9 +143,15 @@ impl<S> Flow<S> {
         over(&self.low) && over(&self.high)
     }
 
+    /// Whether it is over in both directions, or reset: only keeps late duplicates from looking
+    /// new.
+    pub(super) fn is_closed(&self) -> bool {
+        self.class == Class::Over
+    }
+
     /// Whether no byte of either direction was delivered.
     pub(super) fn is_embryonic(&self) -> bool {
-        self.state.is_none() && !self.closed
+        self.state.is_none() && !self.is_closed()
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
@@ -147,7 +169,7 @@ impl<S> Flow<S> {
     pub(super) fn is_opened_by(&self, side: Side, segment: &Segment<'_>, second: u32) -> bool {
         let (ours, theirs) = (&self.stream(side).bytes, &self.stream(side.other()).bytes);
         if ours.is_known() {
-            let over = self.closed || !ours.is_open();
+            let over = self.is_closed() || !ours.is_open();
             let late = second > self.links.last_seen.saturating_add(COPY_SECONDS_MAX);
             return ours.start() == segment.payload_seq() && !(over && late);
         }
@@ -164,18 +186,40 @@ impl<S> Flow<S> {
     /// Whether a segment may belong to this connection by the network that it was seen in. Nearly
     /// always that is the one in which its side was seen before.
     pub(super) fn may_own(&self, side: Side, segment: &Segment<'_>) -> bool {
-        let (known, seen) = (self.stream(side).origin, Origin::of(segment));
+        let (known, seen) = (self.origin(side), Origin::of(segment));
         known.is_same_network(seen)
-            || (known.is_unknown() && self.stream(side.other()).origin.is_same_network(seen))
+            || (known.is_unknown() && self.origin(side.other()).is_same_network(seen))
             || (known.may_be(seen)
                 && (segment.syn || self.distance(side, segment) < STRANGE_DISTANCE_MAX))
     }
 
     /// Whether one of its sides was seen where the segment was.
     pub(super) fn shares_network(&self, segment: &Segment<'_>) -> bool {
-        let seen = Origin::of(segment);
-        let known = [self.low.origin, self.high.origin];
-        known.into_iter().any(|one| one.is_same_network(seen))
+        self.networks.contains(&Origin::of(segment).network)
+    }
+
+    /// Notes where the first segment of a side was seen.
+    pub(super) fn note_origin(&mut self, side: Side, segment: &Segment<'_>) {
+        if self.origin(side).is_unknown() {
+            let Origin { network, hops } = Origin::of(segment);
+            self.stream_mut(side).bytes.notes.hops = hops;
+            let [low, high] = &mut self.networks;
+            match side {
+                Side::Low => *low = network,
+                Side::High => *high = network,
+            }
+        }
+    }
+
+    fn origin(&self, side: Side) -> Origin {
+        let [low, high] = self.networks;
+        Origin {
+            network: match side {
+                Side::Low => low,
+                Side::High => high,
+            },
+            hops: self.stream(side).bytes.notes.hops,
+        }
     }
 
     /// How far a segment lies from where this connection is, to tell connections of the same

@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::engine::transport::Segment;
+use crate::engine::transport::{FiveTuple, Segment};
 
 /// Which of a flow's two endpoints: the one whose address and port come first, or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,10 +68,11 @@ impl FlowKey {
         (Self { low, high }, side)
     }
 
-    pub(super) fn address(&self, side: Side) -> SocketAddr {
-        match side {
-            Side::Low => self.low.address(),
-            Side::High => self.high.address(),
+    /// The endpoint that comes first, and the other.
+    pub(super) fn tuple(&self) -> FiveTuple {
+        FiveTuple {
+            src: self.low.address(),
+            dst: self.high.address(),
         }
     }
 
@@ -108,38 +109,71 @@ impl Endpoint {
     }
 }
 
-/// Multilinear hashing: strongly universal for 32 bits, so that whoever chooses addresses and
-/// ports but does not know the numbers drawn at the start cannot make flows collide (Lemire and
-/// Kaser, "Strongly universal string hashing is fast", 2014). A few multiplications, where
-/// SipHash costs more than the rest of the look-up.
+/// What stands for a key in the table: one of 2^64, so that no two connections ever share one but
+/// by an accident that takes longer to wait for than the machine will last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyHash(u64);
+
+impl KeyHash {
+    /// Its place among as many buckets as 2 to the power of `bits`.
+    pub(super) fn bucket(self, bits: u32) -> usize {
+        // Ports in a row are a line in the plane, and would meet in few buckets, with bad luck in
+        // the numbers.
+        let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed.checked_shr(u64::BITS - bits).unwrap_or_default() as usize
+    }
+}
+
+/// Multilinear hashing, twice: strongly universal for 32 bits each, so that whoever chooses
+/// addresses and ports but does not know the numbers drawn at the start cannot make flows collide
+/// (Lemire and Kaser, "Strongly universal string hashing is fast", 2014). A few multiplications,
+/// where SipHash costs more than the rest of the look-up.
 #[derive(Debug)]
 pub(super) struct KeyHasher {
-    first: u64,
+    first: Factors,
+    second: Factors,
+}
+
+#[derive(Debug)]
+struct Factors {
+    start: u64,
     factors: [u64; WORDS],
 }
 
 impl KeyHasher {
     pub(super) fn new() -> Self {
         let random = RandomState::new();
+        Self {
+            first: Factors::draw(&random, 0),
+            second: Factors::draw(&random, 1),
+        }
+    }
+
+    pub(super) fn hash(&self, key: &FlowKey) -> KeyHash {
+        let words = key.words();
+        let (first, second) = (self.first.hash(&words), self.second.hash(&words));
+        KeyHash((first & !0xffff_ffff) | (second >> 32))
+    }
+}
+
+impl Factors {
+    fn draw(random: &RandomState, which: usize) -> Self {
         let mut factors = [0; WORDS];
         for (place, factor) in factors.iter_mut().enumerate() {
-            *factor = random.hash_one(place);
+            *factor = random.hash_one((which, place));
         }
         Self {
-            first: random.hash_one(WORDS),
+            start: random.hash_one((which, WORDS)),
             factors,
         }
     }
 
-    pub(super) fn hash(&self, key: &FlowKey) -> u32 {
-        let terms = key.words().into_iter().zip(self.factors);
-        let sum = terms.fold(self.first, |sum, (word, factor)| {
-            sum.wrapping_add(factor.wrapping_mul(u64::from(word)))
-        });
-        // What is left is a line in the plane: ports in a row would meet in few buckets, with
-        // bad luck in the numbers.
-        let mixed = (sum ^ (sum >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 32) as u32
+    /// The upper 32 bits are the hash.
+    fn hash(&self, words: &[u32; WORDS]) -> u64 {
+        let terms = words.iter().zip(&self.factors);
+        terms.fold(self.start, |sum, (word, factor)| {
+            sum.wrapping_add(factor.wrapping_mul(u64::from(*word)))
+        })
     }
 }
 
@@ -157,6 +191,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_key_is_the_same_for_both_directions_and_no_other_pair() {
+        let hasher = KeyHasher::new();
+        let hash = |one: &str, other: &str| {
+            hasher.hash(&FlowKey::between(
+                one.parse().unwrap(),
+                other.parse().unwrap(),
+            ))
+        };
+        let (one, other) = ("203.0.113.7:50112", "[2001:db8::7]:443");
+        assert_eq!(hash(one, other), hash(other, one));
+        assert_ne!(hash(one, other), hash(one, "[2001:db8::7]:444"));
+        assert_ne!(hash(one, other), hash(one, "[2001:db8::8]:443"));
+    }
+
     /// What holds of the family: a single hasher may be unlucky.
     #[test]
     fn keys_that_differ_by_little_spread_over_buckets() {
@@ -172,7 +221,7 @@ mod tests {
             let high = Endpoint::new(SocketAddr::from(([192, 0, 2, 1], port)));
             let low = Endpoint::new(SocketAddr::from(([10, 0, 0, 1], 80)));
             let key = FlowKey { low, high };
-            used[hasher.hash(&key) as usize % used.len()] = true;
+            used[hasher.hash(&key).bucket(10)] = true;
         }
         used.iter().filter(|used| **used).count()
     }

@@ -22,7 +22,7 @@ use crate::engine::limits::{
     FLOWS_PER_KEY_MAX, HOLLOW_MEMORY_DIVISOR, Limits, REORDER_MEMORY_DIVISOR,
 };
 use crate::engine::transport::flow::Flow;
-use crate::engine::transport::flow_key::{FlowKey, KeyHasher, Side};
+use crate::engine::transport::flow_key::{FlowKey, KeyHash, KeyHasher, Side};
 use crate::engine::transport::queue::{Class, Queues};
 use crate::engine::transport::reading::Reading;
 use crate::engine::transport::slab::{Id, Slab};
@@ -126,6 +126,7 @@ impl<S: FlowState> FlowTable<S> {
         counters: &mut Counters,
         handler: &mut H,
     ) {
+        let (tuple, key) = (key.tuple(), self.hasher.hash(key));
         let flows = self.with_key(self.bucket(key), key);
         let ids: Vec<Id> = flows.map(|(id, _)| id).collect();
         let mut run = Run {
@@ -135,7 +136,7 @@ impl<S: FlowState> FlowTable<S> {
             handler,
         };
         for id in ids {
-            run.work(id, |reading| reading.wake());
+            run.work(id, |reading| reading.wake(tuple));
         }
         run.keep_bounds();
     }
@@ -160,8 +161,8 @@ impl<S: FlowState> FlowTable<S> {
         }
     }
 
-    fn bucket(&self, key: &FlowKey) -> usize {
-        self.hasher.hash(key) as usize & (self.buckets.len() - 1)
+    fn bucket(&self, key: KeyHash) -> usize {
+        key.bucket(self.buckets.len().trailing_zeros())
     }
 
     fn first_in(&self, bucket: usize) -> Option<Id> {
@@ -169,19 +170,15 @@ impl<S: FlowState> FlowTable<S> {
     }
 
     /// The flows of one key, newest first.
-    fn with_key<'a>(
-        &'a self,
-        bucket: usize,
-        key: &'a FlowKey,
-    ) -> impl Iterator<Item = (Id, &'a Flow<S>)> {
+    fn with_key(&self, bucket: usize, key: KeyHash) -> impl Iterator<Item = (Id, &Flow<S>)> {
         let entry = |id: Id| Some((id, self.flows.get(id)?));
         let first = self.first_in(bucket).and_then(entry);
         std::iter::successors(first, move |(_, flow)| flow.chain.and_then(entry))
-            .filter(move |(_, flow)| flow.key == *key)
+            .filter(move |(_, flow)| flow.key == key)
     }
 
     /// The flow that a segment is meant for: the only one of its key, or the nearest.
-    fn find(&self, bucket: usize, key: &FlowKey, side: Side, segment: &Segment<'_>) -> Option<Id> {
+    fn find(&self, bucket: usize, key: KeyHash, side: Side, segment: &Segment<'_>) -> Option<Id> {
         let mut found = self.with_key(bucket, key);
         let (first, flow) = found.next()?;
         if !flow.shares_key {
@@ -206,7 +203,7 @@ impl<S: FlowState> FlowTable<S> {
         let Some(flow) = self.flows.get(id) else {
             return;
         };
-        let (bucket, next) = (self.bucket(&flow.key), flow.chain);
+        let (bucket, next) = (self.bucket(flow.key), flow.chain);
         let mut place = self.first_in(bucket);
         if place == Some(id) {
             if let Some(first) = self.buckets.get_mut(bucket) {
@@ -240,10 +237,11 @@ struct Run<'a, S, H> {
 impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     fn on_segment(&mut self, segment: &Segment<'_>) {
         let (key, side) = FlowKey::of(segment);
-        let bucket = self.table.bucket(&key);
+        let key = self.table.hasher.hash(&key);
+        let bucket = self.table.bucket(key);
         let found = match segment.syn {
-            true => self.find_opened(bucket, &key, side, segment),
-            false => self.table.find(bucket, &key, side, segment),
+            true => self.find_opened(bucket, key, side, segment),
+            false => self.table.find(bucket, key, side, segment),
         };
         // A single byte on an unknown connection is a keep-alive's, not the stream's.
         let opens = segment.syn || segment.payload.len() > 1;
@@ -265,7 +263,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     fn find_opened(
         &mut self,
         bucket: usize,
-        key: &FlowKey,
+        key: KeyHash,
         side: Side,
         segment: &Segment<'_>,
     ) -> Option<Id> {
@@ -278,7 +276,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             .max_by_key(|(_, flow)| flow.shares_network(segment))
             .map(|(id, _)| id)?;
         let flow = self.table.flows.get_mut(id)?;
-        if !flow.closed {
+        if !flow.is_closed() {
             flow.open(side, segment);
         }
         Some(id)
@@ -287,17 +285,17 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     fn open(
         &mut self,
         bucket: usize,
-        key: FlowKey,
+        key: KeyHash,
         side: Side,
         segment: &Segment<'_>,
     ) -> Option<Id> {
-        self.make_room_for_key(bucket, &key, segment);
+        self.make_room_for_key(bucket, key, segment);
         self.make_room_for_flow();
         self.counters.flows_opened += 1;
         self.counters.flows_midstream += u64::from(!segment.syn);
         let mut flow = Flow::begin(key, side, segment);
         flow.links.last_seen = seconds(self.now);
-        flow.shares_key = self.share_key(bucket, &key);
+        flow.shares_key = self.share_key(bucket, key);
         let table = &mut *self.table;
         let id = table.flows.insert(flow)?;
         table.link(bucket, id);
@@ -307,7 +305,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
 
     /// Of too many connections of one key the oldest goes, an empty one first; those that are
     /// over go at once. First those of the segment's network, then of all.
-    fn make_room_for_key(&mut self, bucket: usize, key: &FlowKey, segment: &Segment<'_>) {
+    fn make_room_for_key(&mut self, bucket: usize, key: KeyHash, segment: &Segment<'_>) {
         let here = |flow: &Flow<S>| flow.shares_network(segment);
         self.make_room_among(bucket, key, FLOWS_PER_KEY_MAX, here);
         self.make_room_among(bucket, key, FLOWS_PER_KEY_ANYWHERE_MAX, |_| true);
@@ -316,11 +314,17 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     fn make_room_among(
         &mut self,
         bucket: usize,
-        key: &FlowKey,
+        key: KeyHash,
         max: usize,
         counts: impl Fn(&Flow<S>) -> bool,
     ) {
-        let rank = |flow: &Flow<S>| (!flow.closed, !flow.is_embryonic(), flow.links.last_seen);
+        let rank = |flow: &Flow<S>| {
+            (
+                !flow.is_closed(),
+                !flow.is_embryonic(),
+                flow.links.last_seen,
+            )
+        };
         loop {
             let flows = self.table.with_key(bucket, key);
             let ranked = flows
@@ -339,7 +343,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     }
 
     /// Whether there are other connections of a key; they are told.
-    fn share_key(&mut self, bucket: usize, key: &FlowKey) -> bool {
+    fn share_key(&mut self, bucket: usize, key: KeyHash) -> bool {
         let others: Vec<Id> = self.table.with_key(bucket, key).map(|(id, _)| id).collect();
         for id in &others {
             if let Some(flow) = self.table.flows.get_mut(*id) {
@@ -373,8 +377,8 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             return;
         };
         // Of a connection that is over nothing is lost.
-        self.counters.flows_evicted += u64::from(!flow.closed);
-        self.counters.flows_evicted_watched += u64::from(flow.links.class == Class::Watched);
+        self.counters.flows_evicted += u64::from(!flow.is_closed());
+        self.counters.flows_evicted_watched += u64::from(flow.class == Class::Watched);
         self.remove(id);
     }
 
@@ -386,8 +390,8 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         let before = Waiting::of(flow);
         let mut reading = Reading::new(flow, self.now, self.counters, self.handler);
         act(&mut reading);
-        let told = reading.has_told();
-        if flow.is_finished() || flow.closed {
+        let (told, closed) = (reading.has_told(), reading.has_closed());
+        if !flow.is_closed() && (closed || flow.is_finished()) {
             self.close(id);
         }
         self.note_waiting(id, before);
@@ -402,7 +406,6 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         let Some(flow) = table.flows.get_mut(id) else {
             return;
         };
-        flow.closed = true;
         for side in Side::BOTH {
             flow.stream_mut(side).bytes.drop_waiting();
         }
@@ -410,9 +413,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         if let Some(state) = flow.state.take() {
             self.handler.on_close(self.now, state, self.counters);
         }
-        if flow.links.class != Class::Over {
-            table.queues.reclass(&mut table.flows, id, Class::Over);
-        }
+        table.queues.reclass(&mut table.flows, id, Class::Over);
     }
 
     fn note_waiting(&mut self, id: Id, before: Waiting) {
@@ -437,11 +438,14 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             return;
         };
         let Some(state) = &flow.state else { return };
-        let held = u32::try_from(state.heap_bytes()).unwrap_or(u32::MAX);
+        let held = match state.heap_bytes() {
+            0 => 0,
+            bytes => u32::try_from(bytes + ALLOCATION_BYTES).unwrap_or(u32::MAX),
+        };
         let before = std::mem::replace(&mut flow.held, held);
         table.held = table.held - before as usize + held as usize;
         let class = Class::from(state.interest());
-        if class != flow.links.class {
+        if class != flow.class {
             table.queues.reclass(&mut table.flows, id, class);
         }
     }
@@ -544,5 +548,7 @@ fn seconds(time: Timestamp) -> u32 {
 const BYTES_PER_BUCKET: usize = 256;
 const BUCKETS_MIN: usize = 64;
 const BUCKETS_MAX: usize = 1 << 24;
+/// What the allocator adds to what is held for a flow: its header, and rounding.
+const ALLOCATION_BYTES: usize = 16;
 /// A timer in a half-full node of its tree.
 const TIMER_BYTES: usize = 48;

@@ -18,13 +18,13 @@ use crate::engine::transport::Segment;
 /// Where one side of a connection was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origin {
-    network: Network,
-    hops: u8,
+    pub(super) network: Network,
+    pub(super) hops: u8,
 }
 
 /// A digest of a [`Scope`]: networks behind one mirror are few.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Network(u16);
+pub(super) struct Network(u16);
 
 impl Origin {
     /// Where a segment was seen.

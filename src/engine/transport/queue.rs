@@ -50,7 +50,6 @@ impl From<Interest> for Class {
 /// A flow's place in its queue.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    pub(super) class: Class,
     older: Option<Id>,
     newer: Option<Id>,
     /// The second in which it queued.
@@ -98,7 +97,7 @@ impl Queues {
         let Some(flow) = flows.get_mut(id) else {
             return;
         };
-        let queue = self.queue(flow.links.class);
+        let queue = self.queue(flow.class);
         let older = queue.newest.replace(id);
         queue.oldest.get_or_insert(id);
         queue.len += 1;
@@ -116,7 +115,7 @@ impl Queues {
             return;
         };
         let (older, newer) = (flow.links.older.take(), flow.links.newer.take());
-        let queue = self.queue(flow.links.class);
+        let queue = self.queue(flow.class);
         queue.len -= 1;
         match older.and_then(|id| flows.get_mut(id)) {
             Some(older) => older.links.newer = newer,
@@ -132,7 +131,7 @@ impl Queues {
     pub(super) fn reclass<S>(&mut self, flows: &mut Slab<Flow<S>>, id: Id, class: Class) {
         self.unlink(flows, id);
         if let Some(flow) = flows.get_mut(id) {
-            flow.links.class = class;
+            flow.class = class;
         }
         self.push(flows, id);
     }

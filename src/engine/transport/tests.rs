@@ -476,6 +476,13 @@ fn the_bound_on_memory_takes_what_says_least_and_oldest_first() {
     assert_eq!(play.requests(), "watched half and the rest");
 }
 
+/// A million half requests of 150 bytes must fit into 256 MiB.
+#[test]
+fn a_flow_is_small() {
+    let size = size_of::<Option<flow::Flow<[Box<u8>; 3]>>>();
+    assert!(size <= 112, "{size}");
+}
+
 #[test]
 fn a_flow_that_is_silent_for_long_is_forgotten() {
     let mut play = Play::new();

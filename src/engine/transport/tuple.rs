@@ -11,6 +11,17 @@ pub struct FiveTuple {
     pub dst: SocketAddr,
 }
 
+impl FiveTuple {
+    /// The way back.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.src,
+        }
+    }
+}
+
 /// Which side of a connection sent something.
 ///
 /// The client is whoever opened the connection or, when its start was not seen, whoever is

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
 use crate::engine::link::Scope;
+use crate::engine::transport::FiveTuple;
 
 /// What is noted about bytes when they come, and told with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub(super) struct Waiting {
     /// The stream's end: its offset, its kind.
     pub(super) end: Option<(u64, End, Stamp)>,
     pub(super) patience: Patience,
+    /// Who sent it to whom.
+    pub(super) tuple: Option<FiveTuple>,
 }
 
 /// Bytes that wait.

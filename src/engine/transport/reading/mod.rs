@@ -25,19 +25,20 @@
 //!   something: on SYN, FIN and RST, on all that a client sends, and on a server's bytes unless
 //!   they are bulk in order, which is most of the traffic and where only a body would differ.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use crate::engine::counters::Counters;
 use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{HOLE_ACKED_WAIT, REORDER_BYTES_PER_DIRECTION_MAX};
 use crate::engine::transport::assembler::{Assembler, Phase, Sink, Told};
 use crate::engine::transport::checksum::Verdict;
-use crate::engine::transport::flow::{Flow, Stream};
+use crate::engine::transport::flow::{Flow, Notes, Stream};
 use crate::engine::transport::flow_key::Side;
-use crate::engine::transport::networks::Origin;
 use crate::engine::transport::queue::Class;
 use crate::engine::transport::waiting::{End, Overlap, Stamp, after};
 use crate::engine::transport::{
-    Chunk, Direction, FlowState, Segment, StreamContext, StreamHandler,
+    Chunk, Direction, FiveTuple, FlowState, Segment, StreamContext, StreamHandler,
 };
 
 mod patience;
@@ -53,6 +54,10 @@ pub(super) struct Reading<'a, S, H> {
     told: bool,
     /// The side whose next bytes have just come: what waited for them is complete only now.
     filled: Option<Side>,
+    /// Who sends to whom on the low side.
+    tuple: FiveTuple,
+    /// Whether the connection turned out to be over.
+    closes: bool,
 }
 
 impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
@@ -69,7 +74,30 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             handler,
             told: false,
             filled: None,
+            tuple: NOBODY,
+            closes: false,
         }
+    }
+
+    /// Whether the connection turned out to be over.
+    pub(super) fn has_closed(&self) -> bool {
+        self.closes
+    }
+
+    /// Who sends to whom on a side.
+    fn tuple(&self, side: Side) -> FiveTuple {
+        match side {
+            Side::Low => self.tuple,
+            Side::High => self.tuple.reversed(),
+        }
+    }
+
+    /// Notes who sends to whom on a side.
+    fn set_tuple(&mut self, side: Side, tuple: FiveTuple) {
+        self.tuple = match side {
+            Side::Low => tuple,
+            Side::High => tuple.reversed(),
+        };
     }
 
     /// Whether the layer above was told anything.
@@ -80,14 +108,11 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     /// Notes when a segment came, and of a side's first one where it was seen.
     pub(super) fn note_seen(&mut self, segment: &Segment<'_>, side: Side, second: u32) {
         self.flow.links.last_seen = second;
-        let origin = &mut self.flow.stream_mut(side).origin;
-        if origin.is_unknown() {
-            *origin = Origin::of(segment);
-        }
+        self.flow.note_origin(side, segment);
     }
 
     pub(super) fn on_segment(&mut self, segment: &Segment<'_>, side: Side) {
-        if self.flow.closed {
+        if self.flow.is_closed() {
             self.counters.duplicate_bytes += segment.payload.len() as u64;
             return;
         }
@@ -126,15 +151,17 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             && !segment.payload.is_empty()
             && stream.bytes.is_open()
             && stream.bytes.distance(segment.seq) == 0
-            && stream.flags.is_empty()
+            && stream.bytes.notes.flags.is_empty()
             && !self.flow.is_waiting()
     }
 
     /// Lets the layer above look at the flow.
-    pub(super) fn wake(&mut self) {
+    pub(super) fn wake(&mut self, tuple: FiveTuple) {
+        self.set_tuple(Side::Low, tuple);
+        let client = self.flow.client;
         let context = StreamContext {
             time: self.now,
-            ..self.flow.context(self.flow.client)
+            ..self.flow.context(client, self.tuple(client))
         };
         if let Some(state) = &mut self.flow.state {
             self.handler.on_wake(&context, state, self.counters);
@@ -165,6 +192,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     }
 
     fn on_odd_segment(&mut self, segment: &Segment<'_>, side: Side) {
+        self.set_tuple(side, segment.tuple);
         let before = Side::BOTH.map(|side| Mark::of(self.flow.stream(side)));
         if segment.rst {
             self.on_reset(segment, side);
@@ -185,10 +213,10 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         let stream = self.flow.stream_mut(side);
         match segment.verify_checksum() {
             Verdict::Right => {
-                stream.checksums_right = true;
+                stream.bytes.notes.checksums_right = true;
                 false
             }
-            Verdict::Wrong => stream.checksums_right,
+            Verdict::Wrong => stream.bytes.notes.checksums_right,
             Verdict::Unfinished => false,
         }
     }
@@ -199,7 +227,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         }
         let bulk = self.flow.direction(side) == Direction::ToClient
             && segment.payload.len() > SMALL_BYTES
-            && self.flow.links.class == Class::Idle
+            && self.flow.class == Class::Idle
             && self.flow.stream(side).bytes.distance(segment.seq) == 0;
         !segment.payload.is_empty() && !bulk
     }
@@ -297,7 +325,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         self.counters.overlap_bytes += (waiting.differing + told.differing) as u64;
         let stream = self.flow.stream_mut(side);
         if told.differing > 0 {
-            stream.flags = stream.flags.with(Flags::OVERLAP);
+            stream.doubt(Flags::OVERLAP);
         }
         if waiting.differing == 0 {
             return Flags::NONE;
@@ -343,7 +371,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             let Some(dropped) = bytes.drop_last() else {
                 return;
             };
-            stream.flags = stream.flags.with(Flags::TRUNCATED);
+            stream.doubt(Flags::TRUNCATED);
             self.counters.reorder_bytes_dropped += dropped as u64;
         }
     }
@@ -418,9 +446,9 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     fn with_stream<R>(
         &mut self,
         side: Side,
-        act: impl FnOnce(&mut Assembler, &mut Sink<'_>) -> R,
+        act: impl FnOnce(&mut Assembler<Notes>, &mut Sink<'_>) -> R,
     ) -> R {
-        let base = self.flow.context(side);
+        let base = self.flow.context(side, self.tuple(side));
         let filled = self.filled == Some(side);
         let since = if filled {
             self.now
@@ -435,7 +463,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             Side::High => high,
         };
         let (handler, counters, told) = (&mut *self.handler, &mut *self.counters, &mut self.told);
-        let Stream { bytes, flags, .. } = stream;
+        let mut flags = stream.bytes.notes.flags;
         let mut sink = |one: Told<'_>| {
             match one.chunk {
                 Chunk::Gap(missing) => {
@@ -449,16 +477,18 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             let mut context = context_of(&one, base, since);
             let state = state.get_or_insert_with(|| handler.on_open());
             if let Chunk::Data(bytes) = one.chunk {
-                context.flags = context.flags.with(*flags);
+                context.flags = context.flags.with(flags);
                 handler.on_chunk(&context, one.chunk, state, counters);
                 let held = state.held(context.direction).len();
-                *flags = carried(*flags, one.stamp.flags, held, bytes.len());
+                flags = carried(flags, one.stamp.flags, held, bytes.len());
             } else {
                 handler.on_chunk(&context, one.chunk, state, counters);
             }
             *told = true;
         };
-        act(bytes, &mut sink)
+        let result = act(&mut stream.bytes, &mut sink);
+        stream.bytes.notes.flags = flags;
+        result
     }
 }
 
@@ -499,6 +529,11 @@ impl Mark {
     }
 }
 
+/// Stands where nobody is known, which nothing asks for.
+const NOBODY: FiveTuple = FiveTuple {
+    src: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    dst: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+};
 /// Farther from the next byte than any window can reach (RFC 7323 §2.3), a segment is none of
 /// this stream.
 const REACH: i32 = 1 << 30;

@@ -49,6 +49,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
 
     /// What waits in one direction has waited long enough.
     pub(in crate::engine::transport) fn on_deadline(&mut self, side: Side) {
+        self.recall_tuple(side);
         let before = Side::BOTH.map(|side| Mark::of(self.flow.stream(side)));
         let patience = self.flow.stream_mut(side).bytes.patience_mut();
         let Some(patience) = patience.map(std::mem::take) else {
@@ -69,6 +70,14 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         }
         self.release_answers();
         self.arm(before);
+    }
+
+    /// Who sent to whom, by what waits.
+    fn recall_tuple(&mut self, side: Side) {
+        let waiting = self.flow.stream(side).bytes.waiting();
+        if let Some(tuple) = waiting.and_then(|waiting| waiting.tuple) {
+            self.set_tuple(side, tuple);
+        }
     }
 
     /// The first of a server's bytes that answer what was not read yet.
@@ -107,6 +116,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         let Some(patience) = self.flow.stream(side).bytes.patience().copied() else {
             return;
         };
+        self.recall_tuple(side);
         self.give_up_questions(side, Timestamp::from_nanos(u64::MAX));
         if patience.denied || !self.flow.stream(side).bytes.is_open() {
             let dropped = self.flow.stream_mut(side).bytes.drop_waiting();
@@ -141,7 +151,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
             },
         };
         self.with_stream(side, |_, sink| sink(told));
-        self.flow.closed = true;
+        self.closes = true;
     }
 
     /// Sets how long is waited for what waits since, or in another way than, `before`.
@@ -159,6 +169,8 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
                 };
                 self.flow.stream_mut(side).bytes.wait().deadline = until;
             }
+            let tuple = self.tuple(side);
+            self.flow.stream_mut(side).bytes.note_tuple(tuple);
         }
     }
 

@@ -15,7 +15,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
             false => -1,
         };
         match distance {
-            0 if self.flow.is_embryonic() => self.flow.closed = true,
+            0 if self.flow.is_embryonic() => self.closes = true,
             0 => self.reset(side),
             1..REACH if bytes.is_open() => {
                 let offset = bytes.offset_of(segment.seq);
