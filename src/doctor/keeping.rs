@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::status::{HEARTBEAT, Status};
 use crate::doctor::point::{Point, counted};
-use crate::engine::canary::Canary;
+use crate::engine::canary::{Canary, HostPattern};
 use crate::engine::frame::Timestamp;
 use crate::store::{EventQuery, EventRecord, GROUP, StoreError, StoreReader, StoredCanary};
 
@@ -23,6 +23,8 @@ pub(super) struct Kept {
     pub(super) unknown: Vec<EventRecord>,
     /// Hosts of the last week's events, with the time of the newest.
     pub(super) hosts: BTreeMap<String, String>,
+    /// The same of requests that came encrypted and were read.
+    pub(super) opened: BTreeMap<String, String>,
 }
 
 impl Kept {
@@ -35,6 +37,7 @@ impl Kept {
             minted: minted.iter().filter_map(usable).collect(),
             unknown: Vec::new(),
             hosts: BTreeMap::new(),
+            opened: BTreeMap::new(),
         };
         let query = EventQuery {
             since: Some(Timestamp::from_nanos(
@@ -50,16 +53,30 @@ impl Kept {
         Ok(kept)
     }
 
+    /// When an encrypted request for a host of this pattern was last read.
+    pub(super) fn newest_opened(&self, pattern: &HostPattern) -> Option<&str> {
+        let hosts = self.opened.iter().filter(|(host, _)| pattern.covers(host));
+        hosts.map(|(_, time)| time.as_str()).max()
+    }
+
     fn note(&mut self, record: EventRecord) {
         if let Some(host) = record.host.as_ref().or(record.sni.as_ref()) {
-            if self.hosts.len() < HOSTS_MAX || self.hosts.contains_key(host) {
-                self.hosts.insert(host.clone(), record.time.clone());
+            note_time(&mut self.hosts, host, &record.time);
+            let is_encrypted = record.scheme.as_deref() == Some("https");
+            if is_encrypted && record.method.is_some() {
+                note_time(&mut self.opened, host, &record.time);
             }
         }
         let is_unknown = record.origin.as_deref() == Some("unknown");
         if is_unknown && self.unknown.len() < UNKNOWN_MAX {
             self.unknown.push(record);
         }
+    }
+}
+
+fn note_time(times: &mut BTreeMap<String, String>, host: &str, time: &str) {
+    if times.len() < HOSTS_MAX || times.contains_key(host) {
+        times.insert(host.to_owned(), time.to_owned());
     }
 }
 
@@ -167,6 +184,11 @@ impl Daemon {
         let counters = &self.status()?.counters;
         let counter = |name| counters.get(name).copied().unwrap_or(0);
         Some((counter("requests"), counter("responses")))
+    }
+
+    /// Secrets of TLS connections that came to it.
+    pub(super) fn secrets(&self) -> u64 {
+        self.status().map_or(0, |status| status.keys.secrets)
     }
 
     pub(super) fn point(&self, now: Timestamp) -> Point {

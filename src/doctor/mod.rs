@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::daemon::clock;
-use crate::engine::canary::Home;
-use crate::engine::canary::HostPattern;
+use crate::engine::canary::{Canary, Home, HostPattern};
 use crate::engine::frame::Timestamp;
 use crate::store::{EventRecord, StoreError};
 
+use encryption::{Encryption, Host};
 use interface::Interface;
 use keeping::{Daemon, Kept};
 use requests::Requests;
@@ -20,6 +20,7 @@ use wire::Wire;
 
 pub use point::{Point, State};
 
+mod encryption;
 mod interface;
 mod keeping;
 mod machine;
@@ -73,7 +74,7 @@ impl Found<'_> {
         let mut points = vec![setup::config(config), self.canaries(), self.permission()];
         points.extend(self.interface.points());
         points.extend(self.wire());
-        points.extend(self.requests());
+        points.extend([self.hosts(), self.encryption()]);
         points.extend(self.origins());
         let driven = self
             .daemon
@@ -117,7 +118,7 @@ impl Found<'_> {
         .points()
     }
 
-    fn requests(&self) -> [Point; 2] {
+    fn hosts(&self) -> Point {
         let hosts = self.config.hosts.iter();
         let watched: Vec<HostPattern> = hosts.map(|host| host.pattern.clone()).collect();
         let kept = self.kept.as_ref().map(|kept| kept.hosts.clone());
@@ -125,10 +126,36 @@ impl Found<'_> {
             watched: &watched,
             seen: &self.seen,
             kept: &kept.unwrap_or_default(),
-            addresses: &self.config.server_addresses(),
             how_long: self.how_long,
         }
-        .points()
+        .point()
+    }
+
+    fn encryption(&self) -> Point {
+        let kept = self.kept.as_ref().ok();
+        let hosts = self.config.hosts.iter().map(|host| Host {
+            pattern: &host.pattern,
+            has_named_canary: self.has_canary_below(&host.pattern),
+            opened: kept.and_then(|kept| kept.newest_opened(&host.pattern)),
+        });
+        Encryption {
+            hosts: hosts.collect(),
+            seen: &self.seen,
+            addresses: &self.config.server_addresses(),
+            keys_expected: !self.config.key_logs.is_empty() || self.daemon.secrets() > 0,
+            secrets: self.daemon.secrets(),
+            how_long: self.how_long,
+        }
+        .point()
+    }
+
+    /// Whether a canary has a host name of its own there, which the hello tells.
+    fn has_canary_below(&self, pattern: &HostPattern) -> bool {
+        let is_below = |canary: &Canary| {
+            matches!(pattern, HostPattern::Subdomains(_)) && pattern.covers(&canary.url.host)
+        };
+        let mut minted = self.kept.iter().flat_map(|kept| &kept.minted);
+        self.config.canaries().iter().any(is_below) || minted.any(is_below)
     }
 
     fn origins(&self) -> Vec<Point> {

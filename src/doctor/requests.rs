@@ -1,7 +1,6 @@
-//! What a look at the wire says of the watched hosts: asked for or not, in the clear or not.
+//! What a look at the wire says of the watched hosts: asked for or not.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::doctor::point::{Point, counted};
@@ -16,8 +15,6 @@ pub(super) struct Requests<'a> {
     pub(super) seen: &'a Result<Seen, Blind>,
     /// Hosts that stand in the store lately, with the time of the newest event of each.
     pub(super) kept: &'a BTreeMap<String, String>,
-    /// Servers of watched hosts that the configuration names.
-    pub(super) addresses: &'a [IpAddr],
     pub(super) how_long: Duration,
 }
 
@@ -30,11 +27,8 @@ struct Known<'a> {
 }
 
 impl Requests<'_> {
-    pub(super) fn points(&self) -> [Point; 2] {
-        [self.hosts(), self.encryption()]
-    }
-
-    fn hosts(&self) -> Point {
+    /// The point of the watched hosts.
+    pub(super) fn point(&self) -> Point {
         if self.watched.is_empty() {
             return Point::not_looked_at(HOSTS, "no host is watched", "see the point config");
         }
@@ -116,66 +110,6 @@ impl Requests<'_> {
         )
     }
 
-    fn encryption(&self) -> Point {
-        let seen = match self.seen {
-            Ok(seen) => seen,
-            Err(blind) => return unseen(ENCRYPTION, blind),
-        };
-        let (requests, tls) = (seen.counters.requests, seen.counters.streams_tls);
-        let hidden: Vec<String> = self
-            .known()
-            .iter()
-            .filter(|host| host.now.hellos > 0 && host.now.requests == 0)
-            .map(|host| host.pattern.to_string())
-            .collect();
-        if !hidden.is_empty() {
-            let hosts = hidden.join(", ");
-            return Point::failed(
-                ENCRYPTION,
-                format!("{hosts} is asked for over TLS, and no request could be read"),
-                NEEDS,
-            );
-        }
-        if requests > 0 {
-            return Point::ok(
-                ENCRYPTION,
-                format!(
-                    "{} in the clear, {}",
-                    counted(requests, "request"),
-                    counted(tls, "encrypted connection")
-                ),
-            );
-        }
-        if self.servers_speak_tls(seen) {
-            return Point::failed(
-                ENCRYPTION,
-                "the watched hosts' servers are asked over TLS only: no request can be read",
-                NEEDS,
-            );
-        }
-        match tls {
-            0 => Point::not_looked_at(
-                ENCRYPTION,
-                "no request came in, encrypted or not",
-                self.cure(),
-            ),
-            _ => Point::warning(
-                ENCRYPTION,
-                format!(
-                    "{}, and no request in the clear",
-                    counted(tls, "encrypted connection")
-                ),
-                NEEDS,
-            ),
-        }
-    }
-
-    /// Whether the servers that the configuration names begin TLS records with their visitors.
-    fn servers_speak_tls(&self, seen: &Seen) -> bool {
-        let mut servers = seen.counts.servers.iter();
-        servers.any(|(address, sides)| sides.tls > 0 && self.addresses.contains(address))
-    }
-
     fn meanwhile(&self) -> String {
         match self.seen {
             Ok(_) => format!("in these {} s", self.how_long.as_secs()),
@@ -184,12 +118,15 @@ impl Requests<'_> {
     }
 
     fn cure(&self) -> String {
-        let longer = (self.how_long.as_secs() * 6).clamp(30, 600);
-        format!("open its page in a browser while `canarytap doctor --seconds {longer}` looks")
+        open_its_page(self.how_long)
     }
 }
 
-fn sum_of(heard: Option<&BTreeMap<String, HostCount>>, pattern: &HostPattern) -> HostCount {
+/// How the hosts of a pattern were asked for.
+pub(super) fn sum_of(
+    heard: Option<&BTreeMap<String, HostCount>>,
+    pattern: &HostPattern,
+) -> HostCount {
     let hosts = heard.into_iter().flatten();
     let counts = hosts.filter(|(host, _)| pattern.covers(host));
     counts.fold(HostCount::default(), |sum, (_, count)| HostCount {
@@ -198,25 +135,25 @@ fn sum_of(heard: Option<&BTreeMap<String, HostCount>>, pattern: &HostPattern) ->
     })
 }
 
+/// What to do so that something can be seen.
+pub(super) fn open_its_page(how_long: Duration) -> String {
+    let longer = (how_long.as_secs() * 6).clamp(30, 600);
+    format!("open its page in a browser while `canarytap doctor --seconds {longer}` looks")
+}
+
 const HOSTS: &str = "hosts";
-const ENCRYPTION: &str = "encryption";
 /// Other hosts that are named.
 const HOSTS_SHOWN: usize = 5;
-/// What must be so that encrypted requests can be known.
-const NEEDS: &str = "let TLS end at a reverse proxy, mirror the plain hop behind it, and name the \
-                     proxy under [[home.proxy]]";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::doctor::point::State;
-    use crate::doctor::tally::Sides;
 
     struct Case {
         watched: Vec<HostPattern>,
         seen: Result<Seen, Blind>,
         kept: BTreeMap<String, String>,
-        addresses: Vec<IpAddr>,
     }
 
     /// `www.example.org` is watched; so many requests were read, by host.
@@ -235,7 +172,6 @@ mod tests {
             watched: vec![HostPattern::parse("www.example.org").unwrap()],
             seen: Ok(seen),
             kept: BTreeMap::new(),
-            addresses: Vec::new(),
         }
     }
 
@@ -244,28 +180,27 @@ mod tests {
             self.seen.as_mut().unwrap()
         }
 
-        fn points(&self) -> [Point; 2] {
+        fn point(&self) -> Point {
             Requests {
                 watched: &self.watched,
                 seen: &self.seen,
                 kept: &self.kept,
-                addresses: &self.addresses,
                 how_long: Duration::from_secs(5),
             }
-            .points()
+            .point()
         }
     }
 
     #[test]
     fn a_watched_host_that_is_asked_for_in_the_clear_is_well() {
-        let [hosts, encryption] = case(&[("www.example.org", 4)]).points();
-        assert_eq!((hosts.state, encryption.state), (State::Ok, State::Ok));
+        let hosts = case(&[("www.example.org", 4)]).point();
+        assert_eq!(hosts.state, State::Ok);
         assert_eq!(hosts.found, "www.example.org: 4 requests");
     }
 
     #[test]
     fn requests_for_others_only_are_a_failure_that_names_them() {
-        let [hosts, _] = case(&[("other.example.net", 4)]).points();
+        let hosts = case(&[("other.example.net", 4)]).point();
         assert_eq!(hosts.state, State::Failed);
         assert!(hosts.found.contains("for other.example.net"), "{hosts:?}");
     }
@@ -275,7 +210,7 @@ mod tests {
         let mut case = case(&[("other.example.net", 4)]);
         let time = "2013-04-30T17:28:32.104512Z".to_owned();
         case.kept.insert("www.example.org".into(), time.clone());
-        let [hosts, _] = case.points();
+        let hosts = case.point();
         assert_eq!(hosts.state, State::Ok);
         assert!(hosts.found.contains(&format!("last at {time}")));
     }
@@ -287,7 +222,7 @@ mod tests {
             HostPattern::parse("*.example.org").unwrap(),
             HostPattern::parse("example.net").unwrap(),
         ];
-        let [hosts, _] = case.points();
+        let hosts = case.point();
         assert_eq!(hosts.state, State::Warning);
         assert_eq!(
             hosts.found,
@@ -296,51 +231,26 @@ mod tests {
     }
 
     #[test]
-    fn encrypted_connections_alone_say_what_they_need() {
+    fn an_encrypted_connection_shows_its_host_too() {
         let mut case = case(&[]);
-        case.seen().counters.streams_tls = 3;
-        let [hosts, encryption] = case.points();
-        assert_eq!(hosts.state, State::Warning);
-        assert_eq!(encryption.state, State::Warning);
-        assert!(encryption.cure.unwrap().contains("[[home.proxy]]"));
-    }
-
-    #[test]
-    fn a_watched_host_behind_tls_is_a_failure() {
-        let mut by_name = case(&[("other.example.net", 4)]);
+        assert_eq!(case.point().state, State::Warning);
         let hello = HostCount {
             requests: 0,
-            hellos: 2,
+            hellos: 1,
         };
-        let hosts = &mut by_name.seen().heard.hosts;
+        let hosts = &mut case.seen().heard.hosts;
         hosts.insert("www.example.org".into(), hello);
-        let [hosts, encryption] = by_name.points();
-        assert_eq!(hosts.state, State::Ok);
-        assert_eq!(encryption.state, State::Failed);
-
-        let mut by_address = case(&[]);
-        let server: IpAddr = [192, 168, 1, 10].into();
-        by_address.addresses.push(server);
-        let sides = Sides {
-            tls: 2,
-            ..Sides::default()
-        };
-        by_address.seen().counts.servers.insert(server, sides);
-        assert_eq!(by_address.points()[1].state, State::Failed);
+        let point = case.point();
+        assert_eq!(point.state, State::Ok);
+        assert_eq!(point.found, "www.example.org: 1 encrypted connection");
     }
 
     #[test]
     fn where_nothing_came_in_nothing_can_be_told() {
         let mut silent = case(&[]);
         silent.seen().counts.segments = 0;
-        assert_eq!(
-            silent.points().map(|point| point.state),
-            [State::NotLookedAt; 2]
-        );
+        assert_eq!(silent.point().state, State::NotLookedAt);
         silent.seen = Err(Blind::Forbidden(None));
-        assert_eq!(
-            silent.points().map(|point| point.state),
-            [State::NotLookedAt; 2]
-        );
+        assert_eq!(silent.point().state, State::NotLookedAt);
     }
 }

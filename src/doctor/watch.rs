@@ -16,7 +16,7 @@ use crate::doctor::tally::{Counts, Tally};
 use crate::engine::Engine;
 use crate::engine::canary::{Canary, Home, HostPattern, Matcher, Watch};
 use crate::engine::counters::Counters;
-use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink, Origin};
+use crate::engine::event::{Detail, Event, EventId, EventSink, Origin};
 use crate::engine::limits::Limits;
 use crate::store::EventRecord;
 
@@ -177,14 +177,14 @@ impl Heard {
         }
     }
 
-    fn count(&mut self, host: &str, kind: EventKind) {
+    fn count(&mut self, host: &str, was_read: bool) {
         if !self.hosts.contains_key(host) && self.hosts.len() >= HOSTS_MAX {
             return;
         }
         let count = self.hosts.entry(host.to_owned()).or_default();
-        match kind {
-            EventKind::Hello => count.hellos += 1,
-            EventKind::Request | EventKind::Visit => count.requests += 1,
+        match was_read {
+            true => count.requests += 1,
+            false => count.hellos += 1,
         }
     }
 }
@@ -195,7 +195,7 @@ impl EventSink for Heard {
         let Some(host) = host.map(str::to_owned) else {
             return;
         };
-        self.count(&host, event.kind);
+        self.count(&host, event.method.is_some());
         if !self.watched.iter().any(|pattern| pattern.covers(&host)) {
             return;
         }
@@ -240,9 +240,9 @@ mod tests {
     fn however_many_hosts_are_asked_for_few_are_remembered() {
         let mut heard = Heard::default();
         for number in 0..1000 {
-            heard.count(&format!("host{number}"), EventKind::Request);
+            heard.count(&format!("host{number}"), true);
         }
-        heard.count("host0", EventKind::Hello);
+        heard.count("host0", false);
         assert_eq!(heard.hosts.len(), HOSTS_MAX);
         let expected = HostCount {
             requests: 1,

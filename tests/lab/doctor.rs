@@ -4,18 +4,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::https::Https;
 use crate::installed::{Installed, MEMBER, STRANGER};
 use crate::namespaces::{in_a_lab, in_a_lab_of_several_users};
 use crate::network::{Lab, search_path, text, wait_for};
-use crate::proxy::{certificate, visit_at};
+use crate::proxy::visit_at;
 use crate::tap::Tap;
-use crate::web::{CANARY, HOST, OTHER_HOST, Visitor, Web, curl_to, url, visit};
+use crate::tls;
+use crate::web::{CANARY, HOST, OTHER_HOST, Visitor, Web, url, visit};
 
 #[test]
 fn a_healthy_mirror_is_well_in_every_point_with_and_without_the_daemon() {
@@ -162,15 +164,26 @@ fn a_watched_host_that_nobody_asks_for_fails_beside_requests_for_another() {
 }
 
 #[test]
-fn encrypted_traffic_alone_says_what_it_needs() {
-    in_a_lab(encrypted_traffic_alone_says_what_it_needs, |lab| {
-        let tap = Tap::configured(lab, |config| config.replace("[80, 8080]", "[8443]"));
-        let _server = TlsServer::start(lab);
-        let found = diagnose(&tap, || visit_tls(lab));
-        assert!(["warning", "failed"].contains(&found.state("encryption")));
-        found.says("encryption", "reverse proxy");
-        found.is("ok", &["packets", "directions"]);
-    });
+fn encrypted_traffic_alone_says_what_it_needs_until_keys_open_it() {
+    in_a_lab(
+        encrypted_traffic_alone_says_what_it_needs_until_keys_open_it,
+        |lab| {
+            let https = Https::start(lab);
+            let mut tap = tls::tap(lab, Some(&https));
+            let ask = || https.ask(&[], "/page");
+            tap.stop();
+            let without = diagnose(&tap, ask);
+            without.is("failed", &["encryption"]);
+            without.says("encryption", "canarytap keys");
+            without.is("ok", &["packets", "directions", "hosts"]);
+            tap.start();
+            ask();
+            tap.wait_for_events(1);
+            let with = diagnose(&tap, ask);
+            with.is("ok", &["encryption"]);
+            with.says("encryption", "which keys open");
+        },
+    );
 }
 
 #[test]
@@ -345,46 +358,12 @@ fn visit_host(lab: &Lab, host: &str) {
     visit(lab, Visitor::Outside4, &[&url(host, "/page")]);
 }
 
-fn visit_tls(lab: &Lab) {
-    let mut curl = curl_to(lab, Visitor::Outside4, "192.168.1.10:8443");
-    text(curl.arg(format!("https://{HOST}/page")).output().unwrap());
-}
-
 /// A broadcast: somebody looks for an address that nobody has.
 fn ask_who_has_an_address(lab: &Lab) {
     let mut curl = lab.on("inside", "curl");
     curl.args(["--silent", "--max-time", "0.1", "http://192.168.1.99/"]);
     // Nobody answers.
     let _in_vain = curl.output().unwrap();
-}
-
-/// A server that speaks TLS only.
-struct TlsServer(Child);
-
-impl TlsServer {
-    fn start(lab: &Lab) -> Self {
-        let folder = lab.folder().join("tls");
-        fs::create_dir(&folder).unwrap();
-        text(certificate(&folder).output().unwrap());
-        let mut openssl = lab.on("server", "openssl");
-        openssl.args(["s_server", "-quiet", "-www", "-accept", "8443"]);
-        openssl.args(["-key", "tls/key.pem", "-cert", "tls/certificate.pem"]);
-        let server = Self(openssl.stdin(Stdio::null()).spawn().unwrap());
-        wait_for("the server listens", || {
-            let mut ss = lab.on("server", "ss");
-            ss.args(["--no-header", "--listening", "--tcp", "--numeric"]);
-            ss.arg("sport = :8443");
-            (!text(ss.output().unwrap()).is_empty()).then_some(())
-        });
-        server
-    }
-}
-
-impl Drop for TlsServer {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
 }
 
 /// The switch is this process's own namespace.

@@ -128,7 +128,7 @@ fn with_the_keys_a_canary_is_one_alert_and_without_them_hellos_are_told() {
 }
 
 /// A running tap that reads Apache's port, with its keys or without.
-fn tap<'lab>(lab: &'lab Lab, keys_of: Option<&Https<'_>>) -> Tap<'lab> {
+pub fn tap<'lab>(lab: &'lab Lab, keys_of: Option<&Https<'_>>) -> Tap<'lab> {
     let mut tap = Tap::new(lab);
     tap.configure(|config| config.replace("ports = [80, 8080]", "ports = [80, 8443]"));
     if let Some(https) = keys_of {
