@@ -122,6 +122,14 @@ counters! {
     tls_records_dropped,
     /// TLS connections without a hello, to servers that had hellos for watched hosts before.
     tls_no_hello,
+    /// Bytes of QUIC streams that came too early and found no room to wait in.
+    quic_bytes_dropped,
+    /// HTTP/3 streams and heads given up: bytes are missing, or fields that they refer to.
+    http3_lost,
+    /// HTTP/3 streams and heads that broke a rule; the connection was read on.
+    http3_malformed,
+    /// HTTP/3 streams given up because there were too many at once.
+    http3_streams_dropped,
     /// Secrets taken from key logs.
     secrets,
     /// Secrets dropped because too many waited for their connections.

@@ -72,7 +72,7 @@ pub const HPACK_TABLE_BYTES_MAX: usize = 64 * 1024;
 /// wire may refer again and again to the same large field.
 pub const HEADER_LIST_BYTES_MAX: usize = HEAD_BYTES_MAX;
 
-/// Requests of one HTTP/2 connection that wait for their response: most servers allow 100 or 128
+/// Requests of one HTTP/2 or HTTP/3 connection that wait for their response: most servers allow 100 or 128
 /// streams at once.
 pub const STREAMS_MAX: usize = 256;
 
@@ -86,6 +86,15 @@ pub const QUIC_KEY_UPDATES_MISSED_MAX: u32 = 4;
 pub const QUIC_NUMBER_WINDOWS_TRIED: u64 = 4;
 /// Bytes that a piece of a stream that waits for an earlier one is counted beyond its own.
 pub const QUIC_PIECE_OVERHEAD: usize = 64;
+
+/// Bytes of one direction's streams, of one QUIC connection, that wait for earlier ones, with
+/// [`QUIC_PIECE_OVERHEAD`] for each piece.
+pub const QUIC_STREAM_BYTES_MAX: usize = 256 * 1024;
+/// Header sections of one direction of an HTTP/3 connection that wait for the fields that they
+/// refer to: browsers and servers allow 100 at most.
+pub const QPACK_BLOCKED_MAX: usize = 128;
+/// Bytes of those sections.
+pub const QPACK_BLOCKED_BYTES_MAX: usize = HEAD_BYTES_MAX;
 
 /// Bytes of a host name in a request: DNS has 253 and a dot at the end (RFC 1035 §2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;

@@ -8,7 +8,7 @@ use canarytap::engine::app::tls::keylog::KeyLogEntry;
 
 use crate::network::{Lab, text, tools, wait_for};
 use crate::proxy::certificate;
-use crate::web::{CANARY, HOST, Visitor, curl_to};
+use crate::web::{Access, CANARY, HOST, Visitor, curl_to};
 
 /// A running server. It stops when it is dropped.
 pub struct Https<'lab> {
@@ -61,14 +61,27 @@ impl<'lab> Https<'lab> {
         lines.filter_map(Result::ok).collect()
     }
 
+    /// One request of curl's with these arguments; it must be answered.
+    pub fn ask(&self, arguments: &[&str], target: &str) {
+        let from = Visitor::Outside4;
+        let mut curl = curl_to(self.lab, from, &format!("{}:{PORT}", from.server()));
+        curl.args(arguments).arg(format!("https://{HOST}{target}"));
+        text(curl.output().unwrap());
+    }
+
+    /// What the server says it served to whom.
+    pub fn served(&self) -> Vec<Access> {
+        let log = fs::read_to_string(self.folder.join("access.log")).unwrap_or_default();
+        log.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
     /// A visitor from outside with TLS 1.3 and 1.2, HTTP/2 and HTTP/1.1.
     pub fn visit(&self) {
         for how in ["--http2", "--http1.1", "--tls-max=1.2"] {
-            let from = Visitor::Outside4;
-            let mut curl = curl_to(self.lab, from, &format!("{}:{PORT}", from.server()));
-            curl.args(how.split('='));
-            curl.arg(format!("https://{HOST}{CANARY}"));
-            text(curl.output().unwrap());
+            let how: Vec<&str> = how.split('=').collect();
+            self.ask(&how, CANARY);
         }
     }
 
@@ -126,6 +139,9 @@ LoadModule http2_module "MODULES/mod_http2.so"
 LoadModule ssl_module "MODULES/mod_ssl.so"
 Protocols h2 http/1.1
 DocumentRoot "FOLDER/documents"
+LogFormat "{\"src\":\"%a\",\"src_port\":\"%{remote}p\",\"method\":\"%m\",\"host\":\"%V\",\"target\":\"%U%q\",\"version\":\"%H\",\"status\":\"%>s\"}" facts
+CustomLog "FOLDER/access.log" facts
+UseCanonicalName Off
 SSLEngine on
 SSLCertificateFile "FOLDER/certificate.pem"
 SSLCertificateKeyFile "FOLDER/key.pem"

@@ -35,5 +35,6 @@ mod reload;
 mod router;
 mod ssh;
 mod tap;
+mod tls;
 mod visits;
 mod web;

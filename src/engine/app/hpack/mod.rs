@@ -65,7 +65,7 @@ struct Scratch {
 }
 
 /// Tells fields, as long as the list is within its bound.
-struct Teller<F> {
+pub(super) struct Teller<F> {
     on_field: F,
     list_bytes: usize,
     decoded: Decoded,
@@ -173,7 +173,7 @@ impl Kind {
 }
 
 impl<F: FnMut(&[u8], &[u8])> Teller<F> {
-    fn new(on_field: F) -> Self {
+    pub(super) fn new(on_field: F) -> Self {
         Self {
             on_field,
             list_bytes: 0,
@@ -181,7 +181,13 @@ impl<F: FnMut(&[u8], &[u8])> Teller<F> {
         }
     }
 
-    fn tell(&mut self, name: Option<&[u8]>, value: &[u8]) {
+    /// What was told so far.
+    pub(super) fn decoded(&self) -> Decoded {
+        self.decoded
+    }
+
+    /// Takes the next field; one whose name is not known only counts.
+    pub(super) fn tell(&mut self, name: Option<&[u8]>, value: &[u8]) {
         let length = name.map_or(0, <[u8]>::len) + value.len() + FIELD_OVERHEAD;
         self.list_bytes = self.list_bytes.saturating_add(length);
         match name {
