@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::engine::transport::{FiveTuple, Segment};
 
@@ -75,14 +75,10 @@ impl FlowKey {
             dst: self.high.address(),
         }
     }
-
-    fn words(&self) -> [u32; WORDS] {
-        let [a, b, c, d] = self.low.address;
-        let [e, f, g, h] = self.high.address;
-        let ports = u32::from(self.low.port) << 16 | u32::from(self.high.port);
-        [a, b, c, d, e, f, g, h, ports]
-    }
 }
+
+/// The third word of an IPv4 address in its mapped form.
+const MAPPED: u32 = 0xffff;
 
 impl Endpoint {
     const FIRST: Self = Self {
@@ -91,13 +87,15 @@ impl Endpoint {
     };
 
     fn new(address: SocketAddr) -> Self {
-        let ip = match address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
+        let words = match address {
+            SocketAddr::V4(v4) => [0, 0, MAPPED, v4.ip().to_bits()],
+            SocketAddr::V6(v6) => {
+                let bits = v6.ip().to_bits();
+                [96, 64, 32, 0].map(|shift| (bits >> shift) as u32)
+            }
         };
-        let bits = ip.to_bits();
         Self {
-            address: [96, 64, 32, 0].map(|shift| (bits >> shift) as u32),
+            address: words,
             port: address.port(),
         }
     }
@@ -134,10 +132,13 @@ pub(super) struct KeyHasher {
     second: Factors,
 }
 
+/// Numbers drawn by chance: one to begin with and one for each word.
 #[derive(Debug)]
 struct Factors {
     start: u64,
-    factors: [u64; WORDS],
+    words: [u64; WORDS],
+    /// The sum over what is the same in all pairs of IPv4 addresses.
+    start_ipv4: u64,
 }
 
 impl KeyHasher {
@@ -150,30 +151,43 @@ impl KeyHasher {
     }
 
     pub(super) fn hash(&self, key: &FlowKey) -> KeyHash {
-        let words = key.words();
-        let (first, second) = (self.first.hash(&words), self.second.hash(&words));
+        let (first, second) = (self.first.sum(key), self.second.sum(key));
         KeyHash((first & !0xffff_ffff) | (second >> 32))
     }
 }
 
 impl Factors {
     fn draw(random: &RandomState, which: usize) -> Self {
-        let mut factors = [0; WORDS];
-        for (place, factor) in factors.iter_mut().enumerate() {
+        let mut words = [0; WORDS];
+        for (place, factor) in words.iter_mut().enumerate() {
             *factor = random.hash_one((which, place));
         }
+        let start: u64 = random.hash_one((which, WORDS));
+        let [_, _, third, _, _, _, seventh, _, _] = words;
+        let same = third.wrapping_add(seventh).wrapping_mul(u64::from(MAPPED));
         Self {
-            start: random.hash_one((which, WORDS)),
-            factors,
+            start,
+            words,
+            start_ipv4: start.wrapping_add(same),
         }
     }
 
     /// The upper 32 bits are the hash.
-    fn hash(&self, words: &[u32; WORDS]) -> u64 {
-        let terms = words.iter().zip(&self.factors);
-        terms.fold(self.start, |sum, (word, factor)| {
-            sum.wrapping_add(factor.wrapping_mul(u64::from(*word)))
-        })
+    fn sum(&self, key: &FlowKey) -> u64 {
+        let ports = u32::from(key.low.port) << 16 | u32::from(key.high.port);
+        let [a, b, c, d, e, f, g, h, i] = self.words;
+        let [j, k, l, m] = key.low.address;
+        let [n, o, p, q] = key.high.address;
+        let sum = |start, terms: &[(u64, u32)]| {
+            terms.iter().fold(start, |sum: u64, (factor, word)| {
+                sum.wrapping_add(factor.wrapping_mul(u64::from(*word)))
+            })
+        };
+        if ([j, k, l], [n, o, p]) == ([0, 0, MAPPED], [0, 0, MAPPED]) {
+            return sum(self.start_ipv4, &[(d, m), (h, q), (i, ports)]);
+        }
+        let low = sum(self.start, &[(a, j), (b, k), (c, l), (d, m)]);
+        sum(low, &[(e, n), (f, o), (g, p), (h, q), (i, ports)])
     }
 }
 

@@ -96,6 +96,7 @@ impl<S: FlowState> FlowTable<S> {
             now,
             counters,
             handler,
+            grew: false,
         };
         run.expire_timers();
         run.on_segment(segment);
@@ -113,6 +114,7 @@ impl<S: FlowState> FlowTable<S> {
             now,
             counters,
             handler,
+            grew: false,
         };
         run.expire_timers();
         run.forget_silent();
@@ -134,6 +136,7 @@ impl<S: FlowState> FlowTable<S> {
             now,
             counters,
             handler,
+            grew: false,
         };
         for id in ids {
             run.work(id, |reading| reading.wake(tuple));
@@ -154,6 +157,7 @@ impl<S: FlowState> FlowTable<S> {
             now,
             counters,
             handler,
+            grew: false,
         };
         for id in ids {
             run.work(id, |reading| reading.give_up_waiting());
@@ -232,6 +236,8 @@ struct Run<'a, S, H> {
     now: Timestamp,
     counters: &'a mut Counters,
     handler: &'a mut H,
+    /// Whether anything grew, so that a bound may have been crossed.
+    grew: bool,
 }
 
 impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
@@ -297,6 +303,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         flow.links.last_seen = seconds(self.now);
         flow.shares_key = self.share_key(bucket, key);
         let table = &mut *self.table;
+        self.grew = true;
         let id = table.flows.insert(flow)?;
         table.link(bucket, id);
         table.queues.push(&mut table.flows, id);
@@ -414,6 +421,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             self.handler.on_close(self.now, state, self.counters);
         }
         table.queues.reclass(&mut table.flows, id, Class::Over);
+        self.grew = true; // the class of those that are over
     }
 
     fn note_waiting(&mut self, id: Id, before: Waiting) {
@@ -422,6 +430,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         if before == after {
             return;
         }
+        self.grew |= after.bytes > before.bytes;
         table.waiting = table.waiting - before.bytes + after.bytes;
         let deadlines = before.deadlines.into_iter().zip(after.deadlines);
         for (side, (before, after)) in Side::BOTH.into_iter().zip(deadlines) {
@@ -443,6 +452,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             bytes => u32::try_from(bytes + ALLOCATION_BYTES).unwrap_or(u32::MAX),
         };
         let before = std::mem::replace(&mut flow.held, held);
+        self.grew |= held > before;
         table.held = table.held - before as usize + held as usize;
         let class = Class::from(state.interest());
         if class != flow.class {
@@ -470,6 +480,9 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
 
     /// Within all bounds: on handshakes, on waiting bytes, on everything.
     fn keep_bounds(&mut self) {
+        if !std::mem::take(&mut self.grew) {
+            return;
+        }
         let hollow_max = self.table.hollow_max();
         for class in Class::HOLLOW {
             while self.table.queues.len(class) > hollow_max {
