@@ -94,6 +94,8 @@ pub(super) fn look(
         all_hosts: true, // so that the hosts can be named that are asked for instead
         ..config.watch(minted, home)
     };
+    // What came in while the capture was being opened was not looked at, so it is not counted.
+    let before = state();
     let mut seen = listen(&mut live, config, watch, how_long);
     let after = state();
     seen.on_interface = grown(before, after, |link| link.received);
