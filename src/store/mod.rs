@@ -40,6 +40,7 @@ mod learned;
 mod query;
 mod reader;
 mod record;
+mod records;
 mod requests;
 mod schema;
 mod spans;

@@ -113,10 +113,12 @@ impl Prepared {
     }
 }
 
+/// A record without a kind was tampered with: it is shown as one that cannot be read. Kinds that
+/// are no lines of the log, or not known here, are passed over.
 const VISITS: &str = concat!(
     "SELECT seq, record, NULL AS status FROM visits WHERE seq BETWEEN :first AND :last AND ifnull(",
     key!("kind"),
-    ", '') <> 'detail'"
+    ", 'visit') IN ('visit', 'hello', 'fold')"
 );
 const REQUESTS: &str = " UNION ALL SELECT seq, record, status FROM requests
     WHERE seq BETWEEN :first AND :last";

@@ -6,13 +6,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use serde::de::DeserializeOwned;
 
 use crate::store::learned::Learned;
 use crate::store::query::Prepared;
 use crate::store::schema::key;
 use crate::store::{
     EventQuery, EventRecord, Head, StoreError, StoredCanary, Unacknowledged, Verification, Visits,
-    acks, canaries, files, floods, schema, spans, verify,
+    acks, canaries, files, floods, records, schema, spans, verify,
 };
 
 /// Looks on while the store is written by others.
@@ -195,6 +196,19 @@ impl StoreReader {
     /// The database cannot be read.
     pub fn canaries(&self) -> Result<Vec<StoredCanary>, StoreError> {
         self.read(canaries::all)
+    }
+
+    /// The records of another kind than events, in the order of `seq`, from `first` on. What
+    /// cannot be read as such a record is passed over; [`verify`](Self::verify) names it.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn records<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        first: u64,
+    ) -> Result<Vec<(u64, T)>, StoreError> {
+        self.read(|connection| records::of_kind(connection, kind, first))
     }
 
     fn ranges(&self, query: &EventQuery) -> Result<Vec<(u64, u64)>, StoreError> {

@@ -23,6 +23,14 @@ macro_rules! key {
 }
 pub(super) use key;
 
+/// The condition under which a record's kind is indexed.
+macro_rules! other_kinds {
+    () => {
+        concat!(key!("kind"), " NOT IN ('visit', 'hello', 'detail')")
+    };
+}
+pub(super) use other_kinds;
+
 /// Opens the database for writing, with its tables made or brought up to date.
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     may_write(path)?;
@@ -200,6 +208,9 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     if found < 2 {
         transaction.execute_batch(&format!("CREATE TABLE {FLOODS}; {FLOODS_INDEX}"))?;
     }
+    if found < 3 {
+        transaction.execute_batch(TABLES_3)?;
+    }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
@@ -212,7 +223,7 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Version of the schema, kept in `PRAGMA user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// A commit is on disk when it returns. A log of up to 8 MiB is kept for reuse after a checkpoint.
 const WRITER_PRAGMAS: &str = "
@@ -241,6 +252,15 @@ const FLOODS: &str = "
     ) WITHOUT ROWID
 ";
 const FLOODS_INDEX: &str = "CREATE INDEX floods_by_began ON floods (began);";
+
+/// Records that are neither visits nor details of them, by kind.
+const TABLES_3: &str = concat!(
+    "CREATE INDEX IF NOT EXISTS visits_by_kind ON visits (",
+    key!("kind"),
+    ", seq) WHERE ",
+    other_kinds!(),
+    ";"
+);
 
 /// `requests.time`, `spans.earliest` and `spans.latest` are microseconds since the Unix epoch.
 /// `requests.bytes_total` sums the sizes of all requests ever written up to this one: what two

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::engine::event::{Detail, Event, EventId, EventKind, Learned};
@@ -151,6 +152,43 @@ impl Store {
     pub fn add_canaries(&mut self, new: &[StoredCanary]) -> Result<(), StoreError> {
         canaries::add(&mut self.connection, new)
             .map_err(|error| StoreError::sqlite(&self.path, error))
+    }
+
+    /// Appends records of another kind than events to the chain, all or none, and gives back
+    /// their `seq`. Each is an object without fractions; `kind`, `seq` and `prev` are put in.
+    /// Any process may call it: it waits for the writer's transaction, which takes milliseconds.
+    ///
+    /// # Errors
+    /// Nothing is changed then.
+    pub fn add_records(
+        &mut self,
+        kind: &str,
+        records: &[impl Serialize],
+    ) -> Result<Vec<u64>, StoreError> {
+        self.write_records(kind, records)
+            .map_err(|error| StoreError::sqlite(&self.path, error))
+    }
+
+    fn write_records(
+        &mut self,
+        kind: &str,
+        records: &[impl Serialize],
+    ) -> rusqlite::Result<Vec<u64>> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = Tail::read(&transaction)?;
+        let mut tail = before.clone();
+        let mut numbers = Vec::with_capacity(records.len());
+        for record in records {
+            let mut fields = canonical::fields(record).map_err(unwritable)?;
+            fields.insert("kind".into(), Value::from(kind));
+            append(&transaction, &mut tail, fields)?;
+            numbers.push(tail.seq);
+        }
+        tail.note(&transaction, &before)?;
+        transaction.commit()?;
+        Ok(numbers)
     }
 
     fn wrong(&self, error: rusqlite::Error) -> StoreError {
