@@ -1,15 +1,14 @@
 //! `canarytap mint`: new canaries, or a URL of the owner's own registered as one.
 
-use std::collections::HashSet;
 use std::io::{self, Write as _, stdout};
 
-use clap::{Args, ValueEnum};
-use ring::rand::{SecureRandom as _, SystemRandom};
+use clap::Args;
 
+use crate::cli::minting::{self, Known, Place, Scheme, Wanted};
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell, time};
 use crate::config::units::parse_words;
 use crate::config::{Config, id_of};
-use crate::engine::canary::{HostPattern, NormalizedUrl, mint, parse_host_name, unique_token};
+use crate::engine::canary::{HostPattern, NormalizedUrl, unique_token};
 use crate::store::{Store, StoreOptions, StoredCanary};
 
 /// Arguments of `mint`.
@@ -49,16 +48,6 @@ pub struct MintArgs {
     url: Option<String>,
 }
 
-/// How a link begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Scheme {
-    /// https://
-    #[default]
-    Https,
-    /// http://
-    Http,
-}
-
 /// Canaries of one transaction: the daemon's visits wait behind it. Those that are printed stand
 /// in the store.
 const ADDED_AT_ONCE: usize = 1000;
@@ -75,10 +64,10 @@ where crawlers read it: it would cause visits.";
 pub fn run(globals: &Globals, args: &MintArgs) -> CommandResult {
     let config = globals.load_config()?;
     let mut store = Store::open_existing(&config.store.directory, StoreOptions::default())?;
-    let known = Known::read(&config, &store)?;
+    let mut known = Known::read(&config, &store)?;
     let new = match &args.url {
         Some(url) => vec![registered(url, args, &config, &known)?],
-        None => minted(args, &config, &known)?,
+        None => minted(args, &config, &mut known)?,
     };
     let mut out = io::BufWriter::new(stdout().lock());
     for some in new.chunks(ADDED_AT_ONCE) {
@@ -95,118 +84,24 @@ pub fn run(globals: &Globals, args: &MintArgs) -> CommandResult {
     Ok(Outcome::Done)
 }
 
-/// The canaries that are there already.
-struct Known {
-    ids: HashSet<String>,
-    urls: HashSet<NormalizedUrl>,
-    tokens: HashSet<String>,
-}
-
-impl Known {
-    fn read(config: &Config, store: &Store) -> Result<Self, Failure> {
-        let stored = store.canaries()?;
-        let stored = stored.iter().filter_map(|canary| canary.to_canary().ok());
-        let mut known = Self {
-            ids: HashSet::new(),
-            urls: HashSet::new(),
-            tokens: HashSet::new(),
-        };
-        for canary in config.canaries().into_iter().chain(stored) {
-            known.ids.insert(canary.id);
-            known.urls.insert(canary.url);
-            known.tokens.extend(canary.token);
-        }
-        Ok(known)
-    }
-}
-
-fn minted(args: &MintArgs, config: &Config, known: &Known) -> Result<Vec<StoredCanary>, Failure> {
-    let host = match args.subdomain {
-        true => parent(args.host.as_deref(), config)?,
-        false => host(args.host.as_deref(), config)?,
+fn minted(
+    args: &MintArgs,
+    config: &Config,
+    known: &mut Known,
+) -> Result<Vec<StoredCanary>, Failure> {
+    let place = match args.subdomain {
+        true => Place::Below(minting::parent(args.host.as_deref(), config)?),
+        false => Place::Host(minting::host(args.host.as_deref(), config)?),
     };
-    let random = SystemRandom::new();
-    let mut taken = known.ids.clone();
-    let mut new = Vec::new();
-    while new.len() < args.count as usize {
-        let (id, choice) = draw(&random)?;
-        // Never in practice, but an id that is there must not be given twice.
-        if taken.insert(id.clone()) {
-            let url = match args.subdomain {
-                true => format!("https://{id}.{host}/"),
-                false => mint::url(&host, &id, choice),
-            };
-            let url = match args.scheme {
-                Scheme::Https => url,
-                Scheme::Http => url.replacen("https://", "http://", 1),
-            };
-            new.push(stored(args, id.clone(), url, Some(id)));
-        }
-    }
-    Ok(new)
-}
-
-/// An id, and a choice of how its link looks.
-fn draw(random: &SystemRandom) -> Result<(String, u8), Failure> {
-    loop {
-        let mut bytes = [0; mint::RANDOM_BYTES];
-        let mut choice = [0];
-        random
-            .fill(&mut bytes)
-            .and_then(|()| random.fill(&mut choice))
-            .map_err(|_| Failure::Bad("the system gives no random numbers".into()))?;
-        if let Some(id) = mint::id(&bytes) {
-            let [choice] = choice;
-            return Ok((id, choice));
-        }
-    }
-}
-
-/// The name below which each new canary has a host name of its own.
-fn parent(asked: Option<&str>, config: &Config) -> Result<String, Failure> {
-    let parents = || {
-        let patterns = config.hosts.iter().map(|host| &host.pattern);
-        patterns.filter_map(|pattern| match pattern {
-            HostPattern::Subdomains(parent) => Some(parent.as_str()),
-            HostPattern::Exact(_) => None,
-        })
+    let wanted = Wanted {
+        channel: args.channel.clone(),
+        label: args.label.clone(),
+        control: args.control,
+        scheme: args.scheme,
     };
-    let asked = asked.map(|name| name.trim_start_matches("*.").trim_end_matches('.'));
-    let found = parents().find(|parent| asked.is_none_or(|name| name.eq_ignore_ascii_case(parent)));
-    found.map(str::to_owned).ok_or_else(|| {
-        Failure::Usage(format!(
-            "--subdomain: the names below {} are not watched; add [[host]] with name = \"*.{}\" \
-             to {}",
-            asked.unwrap_or("any host"),
-            asked.unwrap_or("canary.example.org"),
-            config.path.display()
-        ))
-    })
-}
-
-/// The host that new canaries lie on, in its normal form.
-fn host(asked: Option<&str>, config: &Config) -> Result<String, Failure> {
-    let patterns = || config.hosts.iter().map(|host| &host.pattern);
-    let Some(asked) = asked else {
-        return patterns()
-            .find_map(|pattern| match pattern {
-                HostPattern::Exact(name) => Some(name.clone()),
-                HostPattern::Subdomains(_) => None,
-            })
-            .ok_or_else(|| {
-                Failure::Usage(format!(
-                    "{}: which host shall the link lie on? Name it with --host, and watch it by \
-                     [[host]] with name = \"www.example.org\"",
-                    config.path.display()
-                ))
-            });
-    };
-    let name = parse_host_name(asked)
-        .map_err(|error| Failure::Usage(format!("--host {asked}: {error}")))?;
-    if patterns().any(|pattern| pattern.covers(&name)) {
-        return Ok(name);
-    }
-    Err(unwatched(&format!("--host {asked}"), &name, config))
+    (0..args.count)
+        .map(|_| known.mint(wanted.clone(), &place))
+        .collect()
 }
 
 fn registered(
@@ -219,7 +114,11 @@ fn registered(
         .map_err(|error| Failure::Usage(format!("--url {url}: {error}")))?;
     let covers = |pattern: &HostPattern| pattern.covers(&normal.host);
     if !config.hosts.iter().any(|host| covers(&host.pattern)) {
-        return Err(unwatched(&format!("--url {url}"), &normal.host, config));
+        return Err(minting::unwatched(
+            &format!("--url {url}"),
+            &normal.host,
+            config,
+        ));
     }
     let id = id_of(&normal);
     if known.urls.contains(&normal) || known.ids.contains(&id) {
@@ -230,24 +129,6 @@ fn registered(
     }
     let token = unique_token(&normal).filter(|token| !known.tokens.contains(token));
     Ok(stored(args, id, url.to_owned(), token))
-}
-
-fn unwatched(argument: &str, host: &str, config: &Config) -> Failure {
-    let watched: Vec<String> = config
-        .hosts
-        .iter()
-        .map(|host| host.pattern.to_string())
-        .collect();
-    let watched = if watched.is_empty() {
-        "none yet".to_owned()
-    } else {
-        watched.join(", ")
-    };
-    Failure::Usage(format!(
-        "{argument}: {host} is not watched (watched: {watched}); add [[host]] with name = \
-         \"{host}\" to {}",
-        config.path.display()
-    ))
 }
 
 fn stored(args: &MintArgs, id: String, url: String, token: Option<String>) -> StoredCanary {

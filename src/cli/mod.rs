@@ -17,6 +17,7 @@ mod keys;
 mod led;
 mod log;
 mod mint;
+mod minting;
 pub mod render;
 mod replay;
 mod run;
