@@ -26,6 +26,9 @@ pub use floods::VISITS_AN_HOUR;
 pub use query::EventQuery;
 pub use reader::{StoreReader, Unreadable};
 pub use record::EventRecord;
+pub use upkeep::{
+    BLIND_SPANS_MAX, COVERAGE, Coverage, CoverageRecord, HEALTH, HealthRecord, Minute, Span,
+};
 pub use verify::{Broken, Head, Verification};
 pub use writer::{Committed, Store};
 
@@ -44,6 +47,7 @@ mod records;
 mod requests;
 mod schema;
 mod spans;
+mod upkeep;
 mod verify;
 mod writer;
 

@@ -118,7 +118,7 @@ impl Prepared {
 const VISITS: &str = concat!(
     "SELECT seq, record, NULL AS status FROM visits WHERE seq BETWEEN :first AND :last AND ifnull(",
     key!("kind"),
-    ", 'visit') IN ('visit', 'hello', 'fold')"
+    ", 'visit') IN ('visit', 'hello', 'fold', 'health')"
 );
 const REQUESTS: &str = " UNION ALL SELECT seq, record, status FROM requests
     WHERE seq BETWEEN :first AND :last";

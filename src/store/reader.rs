@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
+use crate::engine::frame::Timestamp;
 use crate::store::learned::Learned;
 use crate::store::query::Prepared;
 use crate::store::schema::key;
 use crate::store::{
-    EventQuery, EventRecord, Head, StoreError, StoredCanary, Unacknowledged, Verification, Visits,
-    acks, canaries, files, floods, records, schema, spans, verify,
+    COVERAGE, Coverage, CoverageRecord, EventQuery, EventRecord, Head, StoreError, StoredCanary,
+    Unacknowledged, Verification, Visits, acks, canaries, files, floods, records, schema, spans,
+    verify,
 };
 
 /// Looks on while the store is written by others.
@@ -209,6 +211,17 @@ impl StoreReader {
         first: u64,
     ) -> Result<Vec<(u64, T)>, StoreError> {
         self.read(|connection| records::of_kind(connection, kind, first))
+    }
+
+    /// How far the time between `from` and `to` was covered: only for what was can be said that
+    /// nobody came.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn coverage(&self, from: Timestamp, to: Timestamp) -> Result<Coverage, StoreError> {
+        let records: Vec<(u64, CoverageRecord)> = self.records(COVERAGE, 0)?;
+        let records: Vec<CoverageRecord> = records.into_iter().map(|(_, record)| record).collect();
+        Ok(Coverage::of(&records, from, to))
     }
 
     fn ranges(&self, query: &EventQuery) -> Result<Vec<(u64, u64)>, StoreError> {

@@ -16,7 +16,7 @@ pub struct EventRecord {
     pub seq: Option<u64>,
     /// RFC 3339, UTC, six decimals.
     pub time: String,
-    /// `request`, `visit`, `hello`, `fold`.
+    /// `request`, `visit`, `hello`, `fold`, `health`.
     pub kind: Cow<'static, str>,
     /// Whether it is a visit whose origin is not inside.
     pub alert: bool,
@@ -107,6 +107,21 @@ pub struct EventRecord {
     /// Of a fold: true while it may still grow, and then it has no number yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<bool>,
+    /// Of a fault of the tap's own: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Of a fault: `begins`, `ends`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Of a fault: what was wrong, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Of a fault that ended: when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Of a fault that ended: how often it came and went, when more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
 }
 
 impl EventRecord {
@@ -157,6 +172,11 @@ impl From<&Event> for EventRecord {
             first: None,
             last: None,
             open: None,
+            fault: None,
+            state: None,
+            text: None,
+            since: None,
+            times: None,
         }
     }
 }

@@ -69,6 +69,11 @@ fn values(event: &EventRecord) -> [String; KEYS.len()] {
         text(&event.first),
         text(&event.last),
         number(event.open),
+        text(&event.fault),
+        text(&event.state),
+        text(&event.text),
+        text(&event.since),
+        number(event.times),
     ]
 }
 
@@ -81,7 +86,7 @@ const FORMULA: [char; 10] = [
     '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
 ];
 
-const KEYS: [&str; 33] = [
+const KEYS: [&str; 38] = [
     "seq",
     "time",
     "kind",
@@ -115,6 +120,11 @@ const KEYS: [&str; 33] = [
     "first",
     "last",
     "open",
+    "fault",
+    "state",
+    "text",
+    "since",
+    "times",
 ];
 
 #[cfg(test)]

@@ -167,6 +167,9 @@ fn status(event: &EventRecord) -> Cow<'_, str> {
 
 /// Host and target; an absolute target says both.
 fn url(event: &EventRecord) -> Cow<'_, str> {
+    if let Some(fault) = &event.fault {
+        return trouble(event, fault).into();
+    }
     let host = event.host.as_deref().or(event.sni.as_deref());
     let host = host.unwrap_or_default();
     match event.target.as_deref() {
@@ -175,6 +178,14 @@ fn url(event: &EventRecord) -> Cow<'_, str> {
         Some(target) => target.into(),
         None => or_dash(Some(host)),
     }
+}
+
+/// A fault stands where an event has its URL.
+fn trouble(event: &EventRecord, fault: &str) -> String {
+    let state = event.state.as_deref().unwrap_or_default();
+    let text = event.text.as_deref().unwrap_or_default();
+    let times = event.times.map(|times| format!(" ({times} times)"));
+    format!("{fault} {state}{}: {text}", times.unwrap_or_default())
 }
 
 fn user_agent(event: &EventRecord) -> Cow<'_, str> {

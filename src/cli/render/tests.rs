@@ -97,6 +97,11 @@ fn csv_has_a_field_for_each_key_of_the_json() {
         first: Some("2013-04-30T17:28:30.000000Z".into()),
         last: Some("2013-04-30T17:28:32.104512Z".into()),
         open: Some(true),
+        fault: Some("link_down".into()),
+        state: Some("ends".into()),
+        text: Some("no cable".into()),
+        since: Some("2013-04-30T17:28:30.000000Z".into()),
+        times: Some(2),
         ..visit()
     };
     let text = printed(Format::Csv, Look::default(), std::slice::from_ref(&fold));
@@ -109,7 +114,7 @@ fn csv_has_a_field_for_each_key_of_the_json() {
         rest = &rest[at..];
     }
     assert_eq!(lines[1].split(',').count(), header.len());
-    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased,3,2013-04-30T17:28:30.000000Z,2013-04-30T17:28:32.104512Z,true"));
+    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased,3,2013-04-30T17:28:30.000000Z,2013-04-30T17:28:32.104512Z,true,link_down,ends,no cable,2013-04-30T17:28:30.000000Z,2"));
 }
 
 #[test]
@@ -156,4 +161,17 @@ fn a_fold_says_in_the_table_for_how_many_visits_it_stands() {
     };
     let text = printed(Format::Table, Look::default(), &[fold]);
     assert!(text.contains("ALERT x99900"), "{text}");
+}
+
+#[test]
+fn a_fault_of_the_tap_is_a_line_that_says_what_was_wrong() {
+    let text = r#"{"seq":7,"time":"2013-04-30T17:28:33.000000Z","kind":"health","alert":false,"fault":"link_down","state":"ends","text":"no cable","since":"2013-04-30T17:20:00.000000Z","times":3}"#;
+    let fault: EventRecord = serde_json::from_str(text).unwrap();
+    let json = printed(Format::Jsonl, Look::default(), std::slice::from_ref(&fault));
+    assert_eq!(json, format!("{text}\n"));
+    let table = printed(Format::Table, Look::default(), &[fault]);
+    assert!(
+        table.contains(" health  ") && table.contains("link_down ends (3 times): no cable"),
+        "{table}"
+    );
 }
