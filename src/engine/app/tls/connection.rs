@@ -1,6 +1,6 @@
 //! One connection: hellos read, records opened by whatever keys come, the requests inside read.
 //!
-//! Whatever cannot be read yet is held, in order, and read as if it came then; see `telling` for
+//! Whatever cannot be read yet is held, in order, and read as if it came then; see `known` for
 //! how long that is, and `opening` for the keys.
 
 use std::fmt;
@@ -8,14 +8,12 @@ use std::net::IpAddr;
 
 use crate::engine::app::tls::cipher::Sender;
 use crate::engine::app::tls::connection::early::Early;
-use crate::engine::app::tls::facts::TlsFacts;
 use crate::engine::app::tls::held::What;
-use crate::engine::app::tls::keylog::{KeyLabel, Secret};
+use crate::engine::app::tls::known::Known;
 use crate::engine::app::tls::record::{Header, Next, Records};
-use crate::engine::app::tls::secrets::{ClientRandom, Waiter};
+use crate::engine::app::tls::secrets::Waiter;
 use crate::engine::app::tls::side::Side;
 use crate::engine::app::tls::suite::Suite;
-use crate::engine::app::tls::under::{Told, Under};
 use crate::engine::app::{Observer, Session};
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
@@ -32,41 +30,16 @@ pub(in crate::engine::app) struct Tls {
     client: Direction,
     /// Who connected to the proxy in front, by the PROXY protocol.
     proxied_for: Option<IpAddr>,
-    hello: Option<Box<Hello>>,
+    known: Known,
     /// What the server chose last.
     choice: Option<Choice>,
-    secrets: [Option<Secret>; KeyLabel::COUNT],
     client_side: Side,
     server_side: Side,
     /// What the records held, as a connection of its own.
     inner: Box<Session>,
     early: Early,
-    told: Told,
-    /// Whether any record was opened.
-    opened: bool,
     /// Whether what is held may be opened by now: a key came, or the server's hello.
     unlocked: bool,
-    /// When the layer above is told of the hello at the latest.
-    hello_due: Option<Timestamp>,
-    waiter: Option<Waiter>,
-    alarm: Option<Timestamp>,
-}
-
-/// What the client's first hello said.
-struct Hello {
-    random: ClientRandom,
-    facts: TlsFacts,
-    /// Where and when it was complete.
-    context: StreamContext,
-    /// Whether the server's word for the application protocol was seen.
-    protocol_known: bool,
-    /// Whether the client has sent data.
-    is_speaking: bool,
-    offers_tls13: bool,
-    offers_http1: bool,
-    offers_http2: bool,
-    /// The suites of TLS 1.3 among those that the client offers.
-    suites13: Vec<Suite>,
 }
 
 /// What the server chose.
@@ -120,19 +93,13 @@ impl Tls {
         Self {
             client,
             proxied_for,
-            hello: None,
+            known: Known::new(),
             choice: None,
-            secrets: [None; KeyLabel::COUNT],
             client_side: Side::default(),
             server_side: Side::default(),
             inner: Box::default(),
             early: Early::default(),
-            told: Told::Nothing,
-            opened: false,
             unlocked: false,
-            hello_due: None,
-            waiter: None,
-            alarm: None,
         }
     }
 
@@ -159,15 +126,9 @@ impl Tls {
         time: Timestamp,
         observer: &mut dyn Observer,
     ) -> Outcome {
-        self.alarm = self.alarm.filter(|alarm| *alarm > time);
         self.unlocked = true;
         let outcome = self.release(observer);
-        if self.hello_due.is_some_and(|due| due <= time) {
-            self.hello_due = None;
-            if self.is_canary_host(observer) || !self.opened {
-                self.tell_hello(observer);
-            }
-        }
+        self.known.on_time(time, observer);
         let expired = self.client_side.held.expire(time) + self.server_side.held.expire(time);
         observer.counters().tls_records_dropped += expired;
         self.after(outcome, observer)
@@ -176,7 +137,7 @@ impl Tls {
     /// How much it would cost to forget the connection.
     pub(in crate::engine::app) fn interest(&self) -> Interest {
         let held = self.client_side.held.has_records() || self.server_side.held.has_records();
-        let own = match (&self.hello, held) {
+        let own = match (&self.known.hello, held) {
             (Some(hello), true) if hello.facts.sni.is_some() => Interest::Watched,
             (_, true) => Interest::Undecided, // without a name it may be anybody's
             (None, false) => Interest::Undecided,
@@ -187,10 +148,9 @@ impl Tls {
 
     /// Bytes on the heap.
     pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
-        let hello = self.hello.as_ref().map_or(0, |_| HELLO_BYTES);
         size_of::<Self>()
             + size_of::<Session>()
-            + hello
+            + self.known.heap_bytes()
             + self.client_side.heap_bytes()
             + self.server_side.heap_bytes()
             + self.inner.heap_bytes()
@@ -200,7 +160,7 @@ impl Tls {
     /// Whether records are held that a key may still open.
     pub(in crate::engine::app) fn waits(&self) -> bool {
         let waits = |side: &Side| side.held.has_records() && side.waits_for_key;
-        self.hello.is_some() && (waits(&self.client_side) || waits(&self.server_side))
+        self.known.hello.is_some() && (waits(&self.client_side) || waits(&self.server_side))
     }
 
     /// The connection is over, and nothing more is waited for.
@@ -209,35 +169,19 @@ impl Tls {
         time: Timestamp,
         observer: &mut dyn Observer,
     ) {
-        let is_named = self
-            .hello
-            .as_ref()
-            .is_some_and(|hello| hello.facts.sni.is_some());
-        if is_named && !self.opened && !self.client_side.held.is_empty() {
+        if self.known.is_named() && !self.known.opened && !self.client_side.held.is_empty() {
             observer.counters().tls_no_key += 1;
         }
         self.judge_early_data(true, observer); // nobody refused it
-        if let Some(hello) = &self.hello {
-            let mut under = Under {
-                outer: observer,
-                facts: &hello.facts,
-                told: &mut self.told,
-            };
-            std::mem::take(&mut *self.inner).on_close(time, &mut under);
-        }
-        self.tell_hello(observer);
-        if let Told::Visit(id) = self.told {
-            observer.on_unanswered(id);
-        }
-        self.cease(observer);
-        self.forget_lines(observer);
+        let inner = std::mem::take(&mut *self.inner);
+        self.known
+            .inside(observer, |under| inner.on_close(time, under));
+        self.known.end(observer);
     }
 
     /// From now on the connection is called by another name.
     pub(in crate::engine::app) fn rename(&mut self, waiter: Waiter, observer: &mut dyn Observer) {
-        self.cease(observer);
-        self.waiter = Some(waiter);
-        self.register(observer);
+        self.known.set_waiter(waiter, observer);
         self.set_alarm(observer);
     }
 
@@ -375,6 +319,3 @@ impl Tls {
         }
     }
 }
-
-/// A hello with its names, about.
-const HELLO_BYTES: usize = size_of::<Hello>() + 128;

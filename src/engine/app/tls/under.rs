@@ -20,7 +20,7 @@ pub enum Told {
 }
 
 /// Adds to each request what the hello said.
-pub(super) struct Under<'a> {
+pub(in crate::engine::app) struct Under<'a> {
     pub(super) outer: &'a mut dyn Observer,
     pub(super) facts: &'a TlsFacts,
     pub(super) told: &'a mut Told,

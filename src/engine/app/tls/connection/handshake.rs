@@ -4,7 +4,6 @@ use super::{Choice, Stop, Tls, Why};
 use crate::engine::app::Observer;
 use crate::engine::app::tls::cipher::Sender;
 use crate::engine::app::tls::client_hello::ClientHello;
-use crate::engine::app::tls::keylog::KeyLabel;
 use crate::engine::app::tls::messages::{Next, message};
 use crate::engine::app::tls::server_hello::{EncryptedExtensions, ServerHello};
 use crate::engine::app::tls::side::{Phase, Protection};
@@ -15,7 +14,7 @@ impl Tls {
     /// What the client speaks first shows which of its protocols the server chose, if the
     /// server's word for it was not seen.
     pub(super) fn note_protocol(&mut self, content: &[u8]) {
-        let Some(hello) = self.hello.as_mut().filter(|hello| !hello.is_speaking) else {
+        let Some(hello) = self.known.hello.as_mut().filter(|hello| !hello.is_speaking) else {
             return;
         };
         hello.is_speaking = true;
@@ -97,19 +96,12 @@ impl Tls {
         hello: &ClientHello<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), Stop> {
-        let Some(before) = self.hello.as_ref().map(|hello| hello.random) else {
+        let Some(before) = self.known.hello.as_ref().map(|hello| hello.random) else {
             return self.on_first_hello(context, hello, observer);
         };
         if before != *hello.random {
-            if let (Some(secrets), Some(waiter)) = (observer.secrets(), self.waiter) {
-                secrets.cease(&before, waiter);
-            }
-            if let Some(known) = &mut self.hello {
-                known.random = *hello.random;
-            }
-            self.secrets = [None; KeyLabel::COUNT];
+            self.known.rename(hello.random, observer);
             self.choice = None;
-            self.register(observer);
         }
         Ok(())
     }
@@ -130,10 +122,7 @@ impl Tls {
     }
 
     pub(super) fn choose_protocol(&mut self, name: Option<&[u8]>) {
-        if let (Some(hello), Some(name)) = (&mut self.hello, name) {
-            hello.facts.choose_protocol(name);
-            hello.protocol_known = true;
-        }
+        self.known.choose_protocol(name);
     }
 
     pub(super) fn update_keys(&mut self, sender: Sender) {

@@ -110,7 +110,7 @@ impl Tls {
             true => Flags::LATE_KEY,
             false => Flags::NONE,
         };
-        let hello = &self.hello.as_ref()?.context;
+        let hello = &self.known.hello.as_ref()?.context;
         let context = match sender {
             Sender::Client => *hello,
             Sender::Server => hello.reversed(),

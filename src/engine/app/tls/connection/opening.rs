@@ -104,7 +104,7 @@ impl Tls {
 
     /// Whether TLS 1.3 is spoken, as far as that is known.
     fn may_speak_tls13(&self) -> bool {
-        match (&self.choice, &self.hello) {
+        match (&self.choice, &self.known.hello) {
             (Some(choice), _) => choice.version == TLS13,
             (None, Some(hello)) => hello.offers_tls13,
             (None, None) => true,
@@ -161,7 +161,7 @@ impl Tls {
     /// What opens TLS 1.2 and older.
     fn derive(&mut self, sender: Sender, observer: &mut dyn Observer) -> Result<Protection, Stop> {
         let wait = Stop::NotYet { for_key: false };
-        let (Some(choice), Some(hello)) = (self.choice, &self.hello) else {
+        let (Some(choice), Some(hello)) = (self.choice, &self.known.hello) else {
             return Err(wait);
         };
         let client_random = hello.random;
@@ -296,7 +296,7 @@ impl Tls {
 
     /// The suites of TLS 1.3 that may be in use.
     fn suites13(&self) -> Vec<Suite> {
-        match (&self.choice, &self.hello) {
+        match (&self.choice, &self.known.hello) {
             (Some(choice), _) => choice.suite.into_iter().collect(),
             (None, Some(hello)) => hello.suites13.clone(),
             (None, None) => Vec::new(),
@@ -315,12 +315,7 @@ impl Tls {
 
     /// A secret of this connection's; a copy of it is kept as long as the connection is.
     fn secret(&mut self, label: KeyLabel, observer: &mut dyn Observer) -> Option<Secret> {
-        let random = self.hello.as_ref()?.random;
-        let kept = self.secrets.get_mut(label.index())?;
-        if kept.is_none() {
-            *kept = observer.secrets()?.find(&random, label);
-        }
-        *kept
+        self.known.secret(label, observer)
     }
 
     fn on_content(
@@ -331,7 +326,7 @@ impl Tls {
         body: &[u8],
         observer: &mut dyn Observer,
     ) -> Result<(), Stop> {
-        self.opened = true;
+        self.known.opened = true;
         let content = body.get(opened.content.clone()).unwrap_or_default();
         match opened.kind {
             kind::HANDSHAKE => return self.on_messages(sender, context, content, observer),

@@ -1,0 +1,304 @@
+//! What is known of a connection by its client's hello, what was told of it, and the secrets that
+//! came for it: the same over TCP and in QUIC.
+//!
+//! # When a hello is told
+//! Where no keys are followed, at once: nothing more will be learned, and the connection is
+//! forgotten. Where they are, its request is the better word, and the hello waits for it: until
+//! the connection ends, or until [`SECRET_WAIT`] when nothing was opened by then. A hello that
+//! names a canary's own host waits [`HELLO_VISIT_WAIT`] only, which keys that are followed live
+//! need to arrive: an alert is urgent. The request that is read later becomes a detail of it.
+
+use std::net::IpAddr;
+
+use crate::engine::app::Observer;
+use crate::engine::app::tls::client_hello::ClientHello;
+use crate::engine::app::tls::facts::TlsFacts;
+use crate::engine::app::tls::ja4::Carrier;
+use crate::engine::app::tls::keylog::{KeyLabel, Secret};
+use crate::engine::app::tls::secrets::{ClientRandom, Waiter};
+use crate::engine::app::tls::suite::Suite;
+use crate::engine::app::tls::under::{Told, Under};
+use crate::engine::event::Scheme;
+use crate::engine::frame::Timestamp;
+use crate::engine::limits::{HELLO_VISIT_WAIT, SECRET_WAIT};
+use crate::engine::transport::StreamContext;
+
+/// See the module's text.
+pub(in crate::engine::app) struct Known {
+    pub(in crate::engine::app) hello: Option<Box<Hello>>,
+    secrets: [Option<Secret>; KeyLabel::COUNT],
+    pub(in crate::engine::app) told: Told,
+    /// Whether anything was opened with a key.
+    pub(in crate::engine::app) opened: bool,
+    /// When the layer above is told of the hello at the latest.
+    hello_due: Option<Timestamp>,
+    waiter: Option<Waiter>,
+    alarm: Option<Timestamp>,
+}
+
+/// What the client's first hello said.
+pub(in crate::engine::app) struct Hello {
+    pub(in crate::engine::app) random: ClientRandom,
+    pub(in crate::engine::app) facts: TlsFacts,
+    /// Where and when it was complete.
+    pub(in crate::engine::app) context: StreamContext,
+    /// Whether the server's word for the application protocol was seen.
+    pub(in crate::engine::app) protocol_known: bool,
+    /// Whether the client has sent data.
+    pub(super) is_speaking: bool,
+    pub(super) offers_tls13: bool,
+    pub(super) offers_http1: bool,
+    pub(super) offers_http2: bool,
+    /// The suites of TLS 1.3 among those that the client offers.
+    pub(in crate::engine::app) suites13: Vec<Suite>,
+}
+
+/// Whether more of a connection is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine::app) enum Wanted {
+    /// Its keys may come.
+    Yes,
+    /// Its host is not watched, or its hello is all that will be known: tell it, and no more.
+    No,
+}
+
+impl Known {
+    /// Nothing, yet.
+    pub(in crate::engine::app) const fn new() -> Self {
+        Self {
+            hello: None,
+            secrets: [None; KeyLabel::COUNT],
+            told: Told::Nothing,
+            opened: false,
+            hello_due: None,
+            waiter: None,
+            alarm: None,
+        }
+    }
+
+    /// Takes note of the client's first hello. `waiter` is called when its keys come.
+    pub(in crate::engine::app) fn on_first_hello(
+        &mut self,
+        context: &StreamContext,
+        hello: &ClientHello<'_>,
+        (carrier, proxied_for): (Carrier, Option<IpAddr>),
+        waiter: Waiter,
+        observer: &mut dyn Observer,
+    ) -> Wanted {
+        observer.counters().tls_hellos += 1;
+        let followed = observer.secrets().is_some_and(|one| one.are_followed());
+        let wanted = match hello.server_name() {
+            Some(name) => observer.is_watched(name),
+            // Whoever has its key runs the server: then the request inside is judged.
+            None => followed || observer.is_watched(b""),
+        };
+        if !wanted {
+            observer.counters().tls_not_watched += 1;
+            if let Some(secrets) = observer.secrets() {
+                secrets.forget(hello.random);
+            }
+            return Wanted::No;
+        }
+        observer.on_watched_server(context.dst.ip());
+        let facts = TlsFacts::of(hello, carrier, proxied_for);
+        self.hello = Some(Box::new(Hello::new(context, hello, facts)));
+        if !followed {
+            observer.counters().tls_no_key += 1;
+            return Wanted::No;
+        }
+        self.waiter = Some(waiter);
+        self.register(observer);
+        let wait = match self.is_canary_host(observer) {
+            true => HELLO_VISIT_WAIT,
+            false => SECRET_WAIT,
+        };
+        self.hello_due = Some(context.time.plus(wait));
+        Wanted::Yes
+    }
+
+    /// Whether it names a server.
+    pub(in crate::engine::app) fn is_named(&self) -> bool {
+        self.name().is_some()
+    }
+
+    /// Whether a connection to the server that it names is a visit.
+    pub(in crate::engine::app) fn is_canary_host(&self, observer: &dyn Observer) -> bool {
+        self.name()
+            .is_some_and(|name| observer.is_canary_host(name.as_bytes()))
+    }
+
+    /// The server's word for the application protocol.
+    pub(in crate::engine::app) fn choose_protocol(&mut self, name: Option<&[u8]>) {
+        if let (Some(hello), Some(name)) = (&mut self.hello, name) {
+            hello.facts.choose_protocol(name);
+            hello.protocol_known = true;
+        }
+    }
+
+    /// It negotiates anew, as another connection to key logs.
+    pub(super) fn rename(&mut self, random: &ClientRandom, observer: &mut dyn Observer) {
+        let Some(known) = &mut self.hello else { return };
+        let before = std::mem::replace(&mut known.random, *random);
+        if let (Some(secrets), Some(waiter)) = (observer.secrets(), self.waiter) {
+            secrets.cease(&before, waiter);
+        }
+        self.secrets = [None; KeyLabel::COUNT];
+        self.register(observer);
+    }
+
+    /// A secret of this connection's; a copy of it is kept as long as the connection is.
+    pub(in crate::engine::app) fn secret(
+        &mut self,
+        label: KeyLabel,
+        observer: &mut dyn Observer,
+    ) -> Option<Secret> {
+        let random = self.hello.as_ref()?.random;
+        let kept = self.secrets.get_mut(label.index())?;
+        if kept.is_none() {
+            *kept = observer.secrets()?.find(&random, label);
+        }
+        *kept
+    }
+
+    /// Lets something speak to the layer above from inside the connection.
+    pub(in crate::engine::app) fn inside<T>(
+        &mut self,
+        observer: &mut dyn Observer,
+        speak: impl FnOnce(&mut Under<'_>) -> T,
+    ) -> Option<T> {
+        let hello = self.hello.as_ref()?;
+        let before = observer.counters().requests;
+        let mut under = Under {
+            outer: observer,
+            facts: &hello.facts,
+            told: &mut self.told,
+        };
+        let outcome = speak(&mut under);
+        if self.told == Told::Nothing && observer.counters().requests > before {
+            self.told = Told::Enough; // of a host that is not watched
+        }
+        Some(outcome)
+    }
+
+    /// Tells the hello, unless more is known or it was told.
+    pub(in crate::engine::app) fn tell_hello(&mut self, observer: &mut dyn Observer) {
+        let (Some(hello), Told::Nothing) = (&self.hello, self.told) else {
+            return;
+        };
+        self.told = Told::Enough;
+        let Some(id) = observer.on_hello(&hello.context, &hello.facts) else {
+            return;
+        };
+        if self.waiter.is_some() && self.is_canary_host(observer) {
+            self.told = Told::Visit(id);
+        } else {
+            observer.on_unanswered(id);
+        }
+    }
+
+    /// It is so late: tells the hello if it is due.
+    pub(in crate::engine::app) fn on_time(&mut self, now: Timestamp, observer: &mut dyn Observer) {
+        self.alarm = self.alarm.filter(|alarm| *alarm > now);
+        if self.hello_due.is_some_and(|due| due <= now) {
+            self.hello_due = None;
+            if self.is_canary_host(observer) || !self.opened {
+                self.tell_hello(observer);
+            }
+        }
+    }
+
+    /// Asks to be called when `expiry` has come, or the hello is due.
+    pub(in crate::engine::app) fn set_alarm(
+        &mut self,
+        expiry: Option<Timestamp>,
+        observer: &mut dyn Observer,
+    ) {
+        let due = self.hello_due.filter(|_| self.told == Told::Nothing);
+        let alarm = due.into_iter().chain(expiry).min();
+        let (Some(waiter), Some(secrets)) = (self.waiter, observer.secrets()) else {
+            return;
+        };
+        if alarm != self.alarm {
+            let before = std::mem::replace(&mut self.alarm, alarm);
+            secrets.move_alarm(before, alarm, waiter);
+        }
+    }
+
+    /// Is to be called by another name from now on.
+    pub(super) fn set_waiter(&mut self, waiter: Waiter, observer: &mut dyn Observer) {
+        self.cease(observer);
+        self.waiter = Some(waiter);
+        self.register(observer);
+    }
+
+    /// The connection is over, and nothing more is waited for: its hello is told if nothing else
+    /// was, and the lines of its keys go with it, unless somebody else waits for them.
+    pub(in crate::engine::app) fn end(&mut self, observer: &mut dyn Observer) {
+        self.tell_hello(observer);
+        if let Told::Visit(id) = self.told {
+            observer.on_unanswered(id);
+        }
+        self.cease(observer);
+        if let (Some(hello), Some(secrets)) = (&self.hello, observer.secrets()) {
+            secrets.forget(&hello.random);
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
+        self.hello.as_ref().map_or(0, |_| HELLO_BYTES)
+    }
+
+    fn name(&self) -> Option<&String> {
+        self.hello.as_ref()?.facts.sni.as_ref()
+    }
+
+    /// Asks to be called when a secret comes.
+    fn register(&self, observer: &mut dyn Observer) {
+        let (Some(hello), Some(waiter)) = (&self.hello, self.waiter) else {
+            return;
+        };
+        if let Some(secrets) = observer.secrets() {
+            secrets.wait_for(&hello.random, waiter);
+        }
+    }
+
+    /// Is not to be called any more.
+    fn cease(&mut self, observer: &mut dyn Observer) {
+        let (Some(hello), Some(waiter)) = (&self.hello, self.waiter) else {
+            return;
+        };
+        if let Some(secrets) = observer.secrets() {
+            secrets.cease(&hello.random, waiter);
+            secrets.move_alarm(self.alarm.take(), None, waiter);
+        }
+    }
+}
+
+impl Hello {
+    fn new(context: &StreamContext, hello: &ClientHello<'_>, facts: TlsFacts) -> Self {
+        let suites = hello.ciphers.iter().filter(|one| Suite::is_of_tls13(*one));
+        Self {
+            random: *hello.random,
+            facts,
+            context: StreamContext {
+                scheme: Scheme::Https,
+                ..*context
+            },
+            protocol_known: false,
+            is_speaking: false,
+            offers_tls13: hello.offers_tls13(),
+            offers_http1: hello.protocols().any(|name| name == b"http/1.1"),
+            offers_http2: hello.protocols().any(|name| name == b"h2"),
+            suites13: suites
+                .filter_map(Suite::of)
+                .take(SUITES_TRIED_MAX)
+                .collect(),
+        }
+    }
+}
+
+/// Suites of TLS 1.3 that there are.
+const SUITES_TRIED_MAX: usize = 5;
+/// A hello with its names, about.
+const HELLO_BYTES: usize = size_of::<Hello>() + 128;
