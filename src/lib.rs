@@ -12,6 +12,7 @@
 //! | [`led`] | lights: drivers, and the patterns that they play |
 //! | [`alert`] | an event that is on disk becomes light |
 //! | [`config`] | what the user wrote becomes what is valid |
+//! | [`experiment`] | what was sent where, and how sure it is that it was opened |
 //! | [`daemon`] | the graph of all of these, from start to stop |
 //! | [`doctor`] | whether this machine can tap: looks at everything, changes nothing |
 //! | [`cli`] | one file for each subcommand |
@@ -32,6 +33,9 @@ pub mod alert;
 
 #[cfg(feature = "daemon")]
 pub mod config;
+
+#[cfg(feature = "daemon")]
+pub mod experiment;
 
 #[cfg(feature = "daemon")]
 pub mod daemon;

@@ -10,7 +10,7 @@ const CRATE_ORDER: [&[&str]; 7] = [
     &["engine"],
     &["config"],
     &["capture", "store", "led"],
-    &["alert"],
+    &["alert", "experiment"],
     &["daemon"],
     &["doctor"],
     &["cli"],

@@ -34,7 +34,7 @@ enum ListFormat {
 /// Runs the command.
 pub fn run(globals: &Globals, args: &CanariesArgs) -> CommandResult {
     let reader = StoreReader::open(&globals.data_directory()?)?;
-    let mut lines = lines(configured(globals)?, &reader)?;
+    let mut lines = lines(known(globals, &reader)?, &reader)?;
     if let Some(channel) = &args.channel {
         lines.retain(|line| &line.channel == channel);
     }
@@ -100,10 +100,16 @@ fn plain(canary: crate::engine::canary::Canary) -> StoredCanary {
     }
 }
 
-fn lines(configured: Vec<StoredCanary>, reader: &StoreReader) -> Result<Vec<Line>, Failure> {
+/// All canaries: those of the configuration, then those that were minted.
+pub(super) fn known(globals: &Globals, reader: &StoreReader) -> Result<Vec<StoredCanary>, Failure> {
+    let mut known = configured(globals)?;
+    known.extend(reader.canaries()?);
+    Ok(known)
+}
+
+fn lines(known: Vec<StoredCanary>, reader: &StoreReader) -> Result<Vec<Line>, Failure> {
     let mut visits = reader.visits()?;
-    let minted = reader.canaries()?;
-    let known = configured.into_iter().chain(minted);
+    let known = known.into_iter();
     let mut lines: Vec<Line> = known.map(|canary| line(canary, &mut visits)).collect();
     lines.extend(gone(visits));
     Ok(lines)

@@ -12,7 +12,9 @@ use crate::store::StoreError;
 mod ack;
 mod canaries;
 mod check;
+mod coverage;
 mod doctor;
+mod experiment;
 mod keys;
 mod led;
 mod log;
@@ -21,6 +23,7 @@ mod minting;
 pub mod render;
 mod replay;
 mod run;
+mod sent;
 mod status;
 pub mod time;
 mod verify;
@@ -66,6 +69,10 @@ enum Command {
     Mint(mint::MintArgs),
     /// List the canaries with their visits
     Canaries(canaries::CanariesArgs),
+    /// Plan an experiment, and see what came of it
+    Experiment(experiment::ExperimentArgs),
+    /// Note that a canary was sent
+    Sent(sent::SentArgs),
     /// Print the event log
     Log(log::LogArgs),
     /// Check that the log was not changed since it was written
@@ -130,6 +137,8 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Doctor(args) => doctor::run(globals, args),
         Command::Mint(args) => mint::run(globals, args),
         Command::Canaries(args) => canaries::run(globals, args),
+        Command::Experiment(args) => experiment::run(globals, args),
+        Command::Sent(args) => sent::run(globals, args),
         Command::Log(args) => log::run(globals, args),
         Command::Verify(args) => verify::run(globals, args),
         Command::Keys => keys::run(globals),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::engine::canary::{Canary, NormalizedUrl, UrlError};
 use crate::store::EventRecord;
@@ -136,24 +136,22 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<StoredCanary>
         .collect()
 }
 
-/// Adds all of them or none.
-pub(super) fn add(connection: &mut Connection, new: &[StoredCanary]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+/// Adds them, within a transaction.
+pub(super) fn insert(transaction: &Transaction<'_>, new: &[StoredCanary]) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO canaries (id, url, channel, label, token, control, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
     for canary in new {
-        transaction
-            .prepare_cached(
-                "INSERT INTO canaries (id, url, channel, label, token, control, created)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                canary.id,
-                canary.url,
-                canary.channel,
-                canary.label,
-                canary.token,
-                canary.control,
-                canary.created,
-            ])?;
+        statement.execute(params![
+            canary.id,
+            canary.url,
+            canary.channel,
+            canary.label,
+            canary.token,
+            canary.control,
+            canary.created,
+        ])?;
     }
-    transaction.commit()
+    Ok(())
 }

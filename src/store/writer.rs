@@ -150,8 +150,24 @@ impl Store {
     /// # Errors
     /// An id that is there already, or the database cannot be written.
     pub fn add_canaries(&mut self, new: &[StoredCanary]) -> Result<(), StoreError> {
-        canaries::add(&mut self.connection, new)
-            .map_err(|error| StoreError::sqlite(&self.path, error))
+        self.in_transaction(|transaction| canaries::insert(transaction, new))
+    }
+
+    /// Adds canaries together with a record of another kind that speaks of them.
+    ///
+    /// # Errors
+    /// As those of both; nothing is changed then.
+    pub fn add_canaries_with(
+        &mut self,
+        new: &[StoredCanary],
+        kind: &str,
+        record: &impl Serialize,
+    ) -> Result<u64, StoreError> {
+        self.in_transaction(|transaction| {
+            canaries::insert(transaction, new)?;
+            let numbers = append_records(transaction, kind, &[record])?;
+            Ok(numbers.first().copied().unwrap_or_default())
+        })
     }
 
     /// Appends records of another kind than events to the chain, all or none, and gives back
@@ -165,30 +181,22 @@ impl Store {
         kind: &str,
         records: &[impl Serialize],
     ) -> Result<Vec<u64>, StoreError> {
-        self.write_records(kind, records)
-            .map_err(|error| StoreError::sqlite(&self.path, error))
+        self.in_transaction(|transaction| append_records(transaction, kind, records))
     }
 
-    fn write_records(
+    fn in_transaction<T>(
         &mut self,
-        kind: &str,
-        records: &[impl Serialize],
-    ) -> rusqlite::Result<Vec<u64>> {
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let before = Tail::read(&transaction)?;
-        let mut tail = before.clone();
-        let mut numbers = Vec::with_capacity(records.len());
-        for record in records {
-            let mut fields = canonical::fields(record).map_err(unwritable)?;
-            fields.insert("kind".into(), Value::from(kind));
-            append(&transaction, &mut tail, fields)?;
-            numbers.push(tail.seq);
-        }
-        tail.note(&transaction, &before)?;
-        transaction.commit()?;
-        Ok(numbers)
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let connection = &mut self.connection;
+        connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                let done = work(&transaction)?;
+                transaction.commit()?;
+                Ok(done)
+            })
+            .map_err(|error| StoreError::sqlite(&self.path, error))
     }
 
     fn wrong(&self, error: rusqlite::Error) -> StoreError {
@@ -454,6 +462,25 @@ fn append(
     tail.visits_bytes += link.record.len() as u64 + VISIT_OVERHEAD_BYTES;
     tail.hash = link.hash;
     Ok(())
+}
+
+/// Puts records of another kind than events at the end of the chain; their `seq`.
+fn append_records(
+    transaction: &Transaction<'_>,
+    kind: &str,
+    records: &[impl Serialize],
+) -> rusqlite::Result<Vec<u64>> {
+    let before = Tail::read(transaction)?;
+    let mut tail = before.clone();
+    let mut numbers = Vec::with_capacity(records.len());
+    for record in records {
+        let mut fields = canonical::fields(record).map_err(unwritable)?;
+        fields.insert("kind".into(), Value::from(kind));
+        append(transaction, &mut tail, fields)?;
+        numbers.push(tail.seq);
+    }
+    tail.note(transaction, &before)?;
+    Ok(numbers)
 }
 
 fn append_fold(
