@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::cli::minting::{self, Known, Place, Scheme, Wanted};
 use crate::cli::{CommandResult, Failure, Globals, Outcome, time};
 use crate::config::units::parse_words;
-use crate::experiment::{Answers, EXPERIMENT, Ledger, Member, Plan, Role};
+use crate::experiment::{Answers, EXPERIMENT, Ledger, Member, Plan, Role, Watching};
 use crate::store::{Store, StoreOptions, StoreReader, StoredCanary};
 
 mod sheet;
@@ -241,8 +241,8 @@ fn show_one(globals: &Globals, name: &str, format: Format) -> CommandResult {
     let ledger = Ledger::read(&reader)?;
     let plan = find(&ledger, name)?;
     let now = time::now();
-    let coverage = crate::cli::coverage::read(&reader)?;
-    let answers = Answers::of_plan(plan, &ledger, &reader, &coverage, now)?;
+    let watching = Watching::read(&reader)?;
+    let answers = Answers::of_plan(plan, &ledger, &reader, &watching, now)?;
     let mut out = io::BufWriter::new(stdout().lock());
     match format {
         Format::Table => show::words(&mut out, &answers)?,

@@ -12,7 +12,6 @@ use crate::store::StoreError;
 mod ack;
 mod canaries;
 mod check;
-mod coverage;
 mod doctor;
 mod experiment;
 mod keys;

@@ -1,8 +1,8 @@
 //! For each canary and channel: visited or not, and how sure that is.
 
 use crate::engine::frame::Timestamp;
-use crate::experiment::coverage::{Coverage, Watched};
 use crate::experiment::exact::{Group, chance, holm};
+use crate::experiment::watching::{Watched, Watching};
 use crate::experiment::{Delay, Facts, Ledger, Member, Plan, Role, moment};
 use crate::store::{StoreError, StoreReader, StoredCanary};
 
@@ -113,7 +113,7 @@ impl Answers {
         plan: &Plan,
         ledger: &Ledger,
         reader: &StoreReader,
-        coverage: &Coverage,
+        watching: &Watching,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let began = moment(&plan.time).unwrap_or(now);
@@ -121,7 +121,7 @@ impl Answers {
         let gather = Gather {
             ledger,
             reader,
-            coverage,
+            watching,
             known: &known,
             now,
         };
@@ -138,7 +138,7 @@ impl Answers {
         others: &[StoredCanary],
         ledger: &Ledger,
         reader: &StoreReader,
-        coverage: &Coverage,
+        watching: &Watching,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let single = others.iter().filter(|one| ledger.member(&one.id).is_none());
@@ -156,7 +156,7 @@ impl Answers {
         let gather = Gather {
             ledger,
             reader,
-            coverage,
+            watching,
             known: others,
             now,
         };
@@ -172,7 +172,7 @@ impl Answers {
             name: None,
             began,
             now: gather.now,
-            watched: gather.coverage.within(began, gather.now),
+            watched: gather.watching.within(began, gather.now),
             channels: Vec::new(),
             controls: Vec::new(),
             control_group: Group::default(),
@@ -257,7 +257,7 @@ impl ChannelAnswer {
 struct Gather<'a> {
     ledger: &'a Ledger,
     reader: &'a StoreReader,
-    coverage: &'a Coverage,
+    watching: &'a Watching,
     known: &'a [StoredCanary],
     now: Timestamp,
 }
@@ -280,7 +280,7 @@ impl Gather<'_> {
             label: known.and_then(|canary| canary.label.clone()),
             sent,
             delay,
-            watched: self.coverage.within(since, self.now),
+            watched: self.watching.within(since, self.now),
             facts,
             member,
         })

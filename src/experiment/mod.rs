@@ -14,18 +14,18 @@
 //! | `words` | the same in words |
 
 pub use answers::{Answers, CanaryAnswer, ChannelAnswer, Sent, SureOf, Surer};
-pub use coverage::{Coverage, Watched};
 pub use delay::Delay;
 pub use exact::Group;
 pub use facts::{Facts, FirstVisit};
 pub use ledger::{EXPERIMENT, Ledger, Member, Plan, Role, SENDING, Sending};
+pub use watching::{Watched, Watching};
 
 mod answers;
-mod coverage;
 mod delay;
 mod exact;
 mod facts;
 mod ledger;
+mod watching;
 pub mod words;
 
 use crate::engine::frame::Timestamp;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::experiment::answers::{CanaryAnswer, ChannelAnswer, Sent, SureOf, Surer};
-use crate::experiment::coverage::Watched;
 use crate::experiment::exact::Group;
+use crate::experiment::watching::Watched;
 
 /// What a channel's canaries say, as one or two sentences.
 pub fn channel(answer: &ChannelAnswer, controls: Group) -> String {

@@ -3,15 +3,29 @@
 use std::time::Duration;
 
 use crate::engine::frame::Timestamp;
+use crate::store::{COVERAGE, CoverageRecord, Minute, StoreError, StoreReader};
 
 /// Spans of time in which the capture was up, its wire was seen and nothing was dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Coverage {
+pub struct Watching {
     /// In order, without overlap, each from before its end.
     spans: Vec<(Timestamp, Timestamp)>,
 }
 
-impl Coverage {
+impl Watching {
+    /// Reads from a store what the tap noted of itself.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn read(reader: &StoreReader) -> Result<Self, StoreError> {
+        let records: Vec<(u64, CoverageRecord)> = reader.records(COVERAGE, 0)?;
+        let spans = records.iter().flat_map(|(_, record)| record.spans());
+        let watched = spans.filter(|span| span.minute != Minute::Blind);
+        Ok(Self::new(
+            watched.map(|span| (span.from, span.to)).collect(),
+        ))
+    }
+
     /// Out of spans in any order, which may overlap or touch.
     pub fn new(mut spans: Vec<(Timestamp, Timestamp)>) -> Self {
         spans.retain(|(from, until)| from < until);
@@ -72,31 +86,31 @@ mod tests {
 
     #[test]
     fn spans_that_overlap_count_once() {
-        let coverage = Coverage::new(vec![
+        let watching = Watching::new(vec![
             (at(50), at(60)),
             (at(0), at(20)),
             (at(10), at(30)),
             (at(30), at(40)),
             (at(70), at(70)),
         ]);
-        assert_eq!(coverage.spans(), [(at(0), at(40)), (at(50), at(60))]);
-        let watched = coverage.within(at(0), at(100));
+        assert_eq!(watching.spans(), [(at(0), at(40)), (at(50), at(60))]);
+        let watched = watching.within(at(0), at(100));
         assert_eq!(watched.watched, Duration::from_secs(50));
         assert_eq!(watched.percent(), 50);
     }
 
     #[test]
     fn only_what_lies_within_counts() {
-        let coverage = Coverage::new(vec![(at(0), at(100))]);
-        assert_eq!(coverage.within(at(90), at(110)).percent(), 50);
-        assert_eq!(coverage.within(at(200), at(300)).percent(), 0);
-        assert_eq!(coverage.within(at(20), at(30)).percent(), 100);
-        assert_eq!(coverage.within(at(30), at(20)).of, Duration::ZERO);
+        let watching = Watching::new(vec![(at(0), at(100))]);
+        assert_eq!(watching.within(at(90), at(110)).percent(), 50);
+        assert_eq!(watching.within(at(200), at(300)).percent(), 0);
+        assert_eq!(watching.within(at(20), at(30)).percent(), 100);
+        assert_eq!(watching.within(at(30), at(20)).of, Duration::ZERO);
     }
 
     #[test]
     fn all_but_a_little_is_not_all() {
-        let coverage = Coverage::new(vec![(at(0), at(999))]);
-        assert_eq!(coverage.within(at(0), at(1000)).percent(), 99);
+        let watching = Watching::new(vec![(at(0), at(999))]);
+        assert_eq!(watching.within(at(0), at(1000)).percent(), 99);
     }
 }
