@@ -93,6 +93,8 @@ pub enum SavefileError {
         path: PathBuf,
         /// The kind.
         error: UnreadLinkType,
+        /// Such packets that were passed over, in a file that has others too.
+        packets: u64,
     },
 }
 
@@ -124,7 +126,20 @@ impl fmt::Display for SavefileError {
             Self::Malformed { path, offset, what } => {
                 write!(f, "{}: {what} at byte {offset}", path.display())
             }
-            Self::LinkType { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::LinkType {
+                path,
+                error,
+                packets: 0,
+            } => write!(f, "{}: {error}", path.display()),
+            Self::LinkType {
+                path,
+                error,
+                packets,
+            } => write!(
+                f,
+                "{}: {error}; packets passed over for this: {packets}",
+                path.display()
+            ),
         }
     }
 }

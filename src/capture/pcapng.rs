@@ -22,7 +22,7 @@ impl Order {
         })
     }
 
-    fn u16_at(self, bytes: &[u8], offset: usize) -> Option<u16> {
+    pub(super) fn u16_at(self, bytes: &[u8], offset: usize) -> Option<u16> {
         let found = *bytes.get(offset..)?.first_chunk()?;
         Some(match self {
             Self::Little => u16::from_le_bytes(found),

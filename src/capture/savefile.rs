@@ -25,8 +25,29 @@ pub struct Savefile {
 #[derive(Clone, Copy)]
 struct Pcap {
     order: Order,
-    nanoseconds: bool,
+    kind: PcapKind,
     link: LinkType,
+    lengths: Lengths,
+}
+
+/// What the first four bytes of a pcap file tell, but for its byte order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PcapKind {
+    Microseconds,
+    Nanoseconds,
+    /// Microseconds, and longer record headers: of a patched libpcap that was in use for years.
+    Modified,
+}
+
+/// Which of a record's two lengths comes first (as libpcap decides it).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lengths {
+    /// What was captured.
+    Plain,
+    /// What was on the wire: before version 2.3.
+    Swapped,
+    /// Version 2.3 was written both ways.
+    Smaller,
 }
 
 enum Format {
@@ -37,6 +58,15 @@ enum Format {
 struct Section {
     order: Order,
     interfaces: Interfaces,
+    unread: Unread,
+}
+
+/// Packets of interfaces whose link type is not read: passed over, and told at the file's end.
+#[derive(Clone, Copy, Default)]
+struct Unread {
+    packets: u64,
+    /// The link type of the first.
+    first: u16,
 }
 
 /// What comes next, and where it lies in the window's buffer.
@@ -67,18 +97,20 @@ impl Savefile {
         if !whole? {
             return Err(window.no_capture());
         }
-        let (order, nanoseconds) = match window.bytes(0, 4) {
-            [0xd4, 0xc3, 0xb2, 0xa1] => (Order::Little, false),
-            [0xa1, 0xb2, 0xc3, 0xd4] => (Order::Big, false),
-            [0x4d, 0x3c, 0xb2, 0xa1] => (Order::Little, true),
-            [0xa1, 0xb2, 0x3c, 0x4d] => (Order::Big, true),
+        let (order, kind) = match window.bytes(0, 4) {
+            [0xd4, 0xc3, 0xb2, 0xa1] => (Order::Little, PcapKind::Microseconds),
+            [0xa1, 0xb2, 0xc3, 0xd4] => (Order::Big, PcapKind::Microseconds),
+            [0x4d, 0x3c, 0xb2, 0xa1] => (Order::Little, PcapKind::Nanoseconds),
+            [0xa1, 0xb2, 0x3c, 0x4d] => (Order::Big, PcapKind::Nanoseconds),
+            [0x34, 0xcd, 0xb2, 0xa1] => (Order::Little, PcapKind::Modified),
+            [0xa1, 0xb2, 0xcd, 0x34] => (Order::Big, PcapKind::Modified),
             magic if magic == SECTION => {
                 let format = Format::Pcapng(Section::begin(&mut window)?);
                 return Ok(Self { window, format });
             }
             _ => return Err(window.no_capture()),
         };
-        let format = Format::Pcap(Pcap::begin(&mut window, order, nanoseconds)?);
+        let format = Format::Pcap(Pcap::begin(&mut window, order, kind)?);
         Ok(Self { window, format })
     }
 
@@ -111,39 +143,57 @@ impl Savefile {
 
 impl Pcap {
     const HEADER: usize = 24;
-    const RECORD_HEADER: usize = 16;
 
-    fn begin(window: &mut Window, order: Order, nanoseconds: bool) -> Result<Self, SavefileError> {
+    fn begin(window: &mut Window, order: Order, kind: PcapKind) -> Result<Self, SavefileError> {
         window.need(Self::HEADER)?;
+        let header = window.bytes(0, Self::HEADER);
         // The high half of the link type's field holds other things.
-        let number = order.u32_at(window.bytes(20, 4), 0).unwrap_or(u32::MAX) & 0xffff;
+        let number = order.u32_at(header, 20).unwrap_or(u32::MAX) & 0xffff;
+        let version = (order.u16_at(header, 4), order.u16_at(header, 6));
         let link = window.link_type(number)?;
         window.advance(Self::HEADER);
         Ok(Self {
             order,
-            nanoseconds,
+            kind,
             link,
+            lengths: match version {
+                (Some(2), Some(0..=2)) => Lengths::Swapped,
+                (Some(2), Some(3)) => Lengths::Smaller,
+                _ => Lengths::Plain,
+            },
         })
     }
 
+    const fn record_header(self) -> usize {
+        match self.kind {
+            PcapKind::Modified => 24,
+            PcapKind::Microseconds | PcapKind::Nanoseconds => 16,
+        }
+    }
+
     fn next(self, window: &mut Window) -> Result<Option<FoundFrame>, SavefileError> {
-        if !window.need(Self::RECORD_HEADER)? {
+        let header_length = self.record_header();
+        if !window.need(header_length)? {
             return Ok(None);
         }
-        let header = window.bytes(0, Self::RECORD_HEADER);
+        let header = window.bytes(0, header_length);
         let field = |place| self.order.u32_at(header, place).unwrap_or(0);
-        let (seconds, fraction, length, wire_len) = (field(0), field(4), field(8), field(12));
+        let (seconds, fraction, first, second) = (field(0), field(4), field(8), field(12));
+        let (length, wire_len) = match self.lengths {
+            Lengths::Swapped => (second, first),
+            Lengths::Smaller if first > second => (second, first),
+            _ => (first, second),
+        };
         let length = length as usize;
         if length > BLOCK_BYTES_MAX {
             return Err(window.malformed("an impossible packet length"));
         }
-        window.need(Self::RECORD_HEADER + length)?;
-        let start = window.place(Self::RECORD_HEADER);
-        window.advance(Self::RECORD_HEADER + length);
-        let nanos = if self.nanoseconds {
-            fraction
-        } else {
-            fraction.saturating_mul(1000)
+        window.need(header_length + length)?;
+        let start = window.place(header_length);
+        window.advance(header_length + length);
+        let nanos = match self.kind {
+            PcapKind::Nanoseconds => fraction,
+            _ => fraction.saturating_mul(1000),
         };
         Ok(Some(FoundFrame {
             time: Timestamp::from_secs_nanos(u64::from(seconds), nanos),
@@ -178,18 +228,25 @@ impl Section {
         Ok(Self {
             order,
             interfaces: Interfaces::default(),
+            unread: Unread::default(),
         })
     }
 
     fn next(&mut self, window: &mut Window) -> Result<Option<Found>, SavefileError> {
         while window.need(Self::BLOCK_HEADER)? {
             if window.bytes(0, 4) == SECTION {
-                *self = Self::begin(window)?;
+                *self = Self {
+                    unread: self.unread,
+                    ..Self::begin(window)?
+                };
             } else if let Some(found) = self.block(window)? {
                 return Ok(Some(found));
             }
         }
-        Ok(None)
+        match self.unread {
+            Unread { packets: 0, .. } => Ok(None),
+            Unread { packets, first } => Err(window.unread(first, packets)),
+        }
     }
 
     /// What a block holds; None for one that holds nothing of use.
@@ -204,13 +261,15 @@ impl Section {
             Block::Other => None,
             Block::Packet(packet) => {
                 let body = window.place(Self::BLOCK_HEADER);
-                Some(Found::Frame(FoundFrame {
-                    time: packet.time,
-                    link: window.link_type(u32::from(packet.link_number))?,
-                    wire_len: packet.wire_len,
-                    start: body + packet.start,
-                    end: body + packet.end,
-                }))
+                self.unread.note(packet.link_number).map(|link| {
+                    Found::Frame(FoundFrame {
+                        time: packet.time,
+                        link,
+                        wire_len: packet.wire_len,
+                        start: body + packet.start,
+                        end: body + packet.end,
+                    })
+                })
             }
             Block::Secrets(place) => {
                 let body = window.place(Self::BLOCK_HEADER);
@@ -219,6 +278,20 @@ impl Section {
         };
         window.advance(length);
         Ok(found)
+    }
+}
+
+impl Unread {
+    /// The link type of that number; a packet of another is counted.
+    fn note(&mut self, number: u16) -> Option<LinkType> {
+        let link = LinkType::from_number(number).ok();
+        if link.is_none() {
+            if self.packets == 0 {
+                self.first = number;
+            }
+            self.packets += 1;
+        }
+        link
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::capture::SavefileError;
-use crate::engine::frame::LinkType;
+use crate::engine::frame::{LinkType, UnreadLinkType};
 
 /// Read from the file at once: large, so that the system is asked seldom; small enough for a
 /// processor's cache.
@@ -134,10 +134,16 @@ impl Window {
     /// When it is not read.
     pub(super) fn link_type(&self, number: u32) -> Result<LinkType, SavefileError> {
         let number = u16::try_from(number).unwrap_or(u16::MAX);
-        LinkType::from_number(number).map_err(|error| SavefileError::LinkType {
+        LinkType::from_number(number).map_err(|_| self.unread(number, 0))
+    }
+
+    /// A link type is not read, and so many packets of it, or of another such, were passed over.
+    pub(super) fn unread(&self, number: u16, packets: u64) -> SavefileError {
+        SavefileError::LinkType {
             path: self.path.clone(),
-            error,
-        })
+            error: UnreadLinkType { number },
+            packets,
+        }
     }
 
     fn unreadable(&self, error: io::Error) -> SavefileError {
