@@ -54,6 +54,9 @@ counters! {
     tcp_malformed,
     /// TCP checksums that are wrong, in a direction that has shown right ones.
     tcp_checksum_wrong,
+    /// TCP segments that acknowledge nothing, or bytes from before their connection's start: no
+    /// host takes them.
+    tcp_unacceptable,
     /// TCP segments on ports that are not watched.
     tcp_other_ports,
     /// TCP segments on watched ports.

@@ -25,6 +25,8 @@ pub(super) enum Phase {
     Unknown,
     /// Bytes are awaited.
     Open,
+    /// Bytes are awaited, and an urgent one was left out of what was told.
+    Skewed,
     /// All bytes up to its end were delivered.
     Finished,
     /// It was reset: further bytes wait, until something shows that the reset was not believed.
@@ -74,12 +76,17 @@ impl<N> Assembler<N> {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        matches!(self.phase, Phase::Open | Phase::Skewed)
     }
 
     /// Number of the stream's first byte.
     pub(super) fn start(&self) -> SeqNum {
         self.start
+    }
+
+    /// Whether a number lies before the stream's first byte, as far as numbers can tell.
+    pub(super) fn is_before_start(&self, seq: SeqNum) -> bool {
+        self.is_known() && self.offset_of(seq) < first_offset(self.start)
     }
 
     /// Whether no byte was delivered or skipped yet.
@@ -197,9 +204,56 @@ impl<N> Assembler<N> {
         }
     }
 
+    /// Says where an urgent byte stands, which is no part of what is read. Only one that has not
+    /// been passed counts, and of several the last (`tcp_check_urg`).
+    pub(super) fn mark_urgent(&mut self, offset: u64) {
+        if self.is_open() && offset >= self.next {
+            let urgent = &mut self.waiting.get_or_insert_default().urgent;
+            *urgent = (*urgent).max(Some(offset));
+        }
+    }
+
+    /// An urgent byte that was announced and did not come is waited for no longer.
+    pub(super) fn forget_urgent(&mut self) {
+        if let Some(waiting) = self.waiting.as_mut() {
+            waiting.urgent = None;
+        }
+    }
+
+    /// Whether an urgent byte was left out of what was told.
+    pub(super) fn is_skewed(&self) -> bool {
+        self.phase == Phase::Skewed
+    }
+
     /// Tells bytes that begin at or before the next one.
     fn tell(&mut self, offset: u64, bytes: &[u8], stamp: Stamp, sink: &mut Sink<'_>) {
-        let fresh = after(bytes, offset, self.next);
+        self.tell_around_urgent(after(bytes, offset, self.next), stamp, sink);
+        if stamp.missing > 0 {
+            let end = offset + bytes.len() as u64 + u64::from(stamp.missing);
+            let stamp = Stamp {
+                flags: Flags::TRUNCATED,
+                ..stamp
+            };
+            self.skip(end.min(self.awaited_offset().unwrap_or(end)), stamp, sink);
+        }
+    }
+
+    fn tell_around_urgent(&mut self, fresh: &[u8], stamp: Stamp, sink: &mut Sink<'_>) {
+        let end = self.next + fresh.len() as u64;
+        let waiting = self.waiting.as_mut();
+        let urgent = waiting.and_then(|waiting| waiting.urgent.take_if(|at| *at < end));
+        let place = urgent.and_then(|at| usize::try_from(at.checked_sub(self.next)?).ok());
+        let Some((before, [_, behind @ ..])) = place.and_then(|at| fresh.split_at_checked(at))
+        else {
+            return self.tell_plain(fresh, stamp, sink);
+        };
+        self.tell_plain(before, stamp, sink);
+        self.next += 1;
+        self.phase = Phase::Skewed;
+        self.tell_plain(behind, stamp, sink);
+    }
+
+    fn tell_plain(&mut self, fresh: &[u8], stamp: Stamp, sink: &mut Sink<'_>) {
         if !fresh.is_empty() {
             let told = Told {
                 chunk: Chunk::Data(fresh),
@@ -208,14 +262,6 @@ impl<N> Assembler<N> {
             };
             self.next += fresh.len() as u64;
             sink(told);
-        }
-        if stamp.missing > 0 {
-            let end = offset + bytes.len() as u64 + u64::from(stamp.missing);
-            let stamp = Stamp {
-                flags: Flags::TRUNCATED,
-                ..stamp
-            };
-            self.skip(end.min(self.awaited_offset().unwrap_or(end)), stamp, sink);
         }
     }
 
@@ -234,8 +280,8 @@ impl<N> Assembler<N> {
     /// Tells the first piece that waits, if it is next and its sender had not read the other
     /// direction beyond `limit`; or the end. Whether there was any.
     pub(super) fn release_one(&mut self, limit: u64, sink: &mut Sink<'_>) -> bool {
-        let next = self.next;
-        let Some(waiting) = self.waiting.as_mut().filter(|_| self.phase == Phase::Open) else {
+        let (next, open) = (self.next, self.is_open());
+        let Some(waiting) = self.waiting.as_mut().filter(|_| open) else {
             return false;
         };
         let late = |stamp: &Stamp| stamp.early && stamp.acked > Some(limit);

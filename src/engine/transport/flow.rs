@@ -222,11 +222,22 @@ impl<S> Flow<S> {
         }
     }
 
+    /// Whether no host of this connection takes a segment, because of what it acknowledges. Says
+    /// nothing of a connection whose start was not seen.
+    pub(super) fn refuses(&self, side: Side, segment: &Segment<'_>) -> bool {
+        if segment.syn || segment.rst || self.flags.contains(Flags::MIDSTREAM) {
+            return false;
+        }
+        let theirs = &self.stream(side.other()).bytes;
+        segment.ack.is_none_or(|ack| theirs.is_before_start(ack))
+    }
+
     /// How far a segment lies from where this connection is, to tell connections of the same
     /// ports apart.
     pub(super) fn distance(&self, side: Side, segment: &Segment<'_>) -> u32 {
         let (ours, theirs) = (&self.stream(side).bytes, &self.stream(side.other()).bytes);
         match segment.ack {
+            _ if self.refuses(side, segment) => u32::MAX,
             _ if ours.is_known() => ours.distance(segment.seq).unsigned_abs(),
             Some(ack) if theirs.is_known() => theirs.distance(ack).unsigned_abs(),
             _ => u32::MAX,

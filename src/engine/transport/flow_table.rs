@@ -190,7 +190,7 @@ impl<S: FlowState> FlowTable<S> {
         }
         let all = std::iter::once((first, flow)).chain(found);
         all.filter(|(_, flow)| flow.may_own(side, segment))
-            .min_by_key(|(_, flow)| flow.distance(side, segment))
+            .min_by_key(|(_, flow)| (flow.distance(side, segment), flow.is_embryonic()))
             .map(|(id, _)| id)
     }
 

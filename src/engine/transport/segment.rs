@@ -33,6 +33,8 @@ pub struct Segment<'a> {
     pub rst: bool,
     /// Window as on the wire, before scaling.
     pub window: u16,
+    /// How far behind `payload_seq` its urgent byte stands, which may be beyond the payload.
+    pub urgent: Option<u16>,
     /// Its bytes.
     pub payload: &'a [u8],
     /// Bytes of the payload that the snap length cut off.
@@ -63,6 +65,9 @@ impl<'a> Segment<'a> {
             fin: tcp.fin(),
             rst: tcp.rst(),
             window: tcp.window_size(),
+            // The pointer means the byte behind the urgent one, everywhere but in the standard
+            // (RFC 6093 §3.1); Linux takes 0 for the first byte all the same.
+            urgent: tcp.urg().then(|| tcp.urgent_pointer().saturating_sub(1)),
             payload: tcp.payload(),
             missing: packet.missing,
             bytes: packet.payload,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::limits::{FLOWS_PER_KEY_ANYWHERE_MAX, Limits, RESET_WAIT};
+use crate::engine::limits::{FLOWS_PER_KEY_ANYWHERE_MAX, HOLE_WAIT, Limits, RESET_WAIT};
 
 const CLIENT: &str = "203.0.113.9:50000";
 const SERVER: &str = "192.168.1.10:80";
@@ -171,6 +171,7 @@ fn blank(src: &str, dst: &str, seq: u32) -> Segment<'static> {
         fin: false,
         rst: false,
         window: 1000,
+        urgent: None,
         payload: b"",
         missing: 0,
         bytes: b"",
@@ -186,7 +187,10 @@ fn from_client(at: u32) -> Segment<'static> {
 }
 
 fn from_server(at: u32) -> Segment<'static> {
-    blank(SERVER, CLIENT, SERVER_ISN.wrapping_add(at))
+    Segment {
+        ack: Some(SeqNum(ISN + 1)),
+        ..blank(SERVER, CLIENT, SERVER_ISN.wrapping_add(at))
+    }
 }
 
 #[test]
@@ -281,6 +285,7 @@ fn sequence_numbers_wrap() {
     for (at, payload) in [(1u32, "abc"), (4, "def"), (7, "ghi")] {
         play.feed(Segment {
             payload: payload.as_bytes(),
+            ack: Some(SeqNum(SERVER_ISN)),
             ..blank(CLIENT, SERVER, start.wrapping_add(at))
         });
     }
@@ -478,6 +483,56 @@ fn the_bound_on_memory_takes_what_says_least_and_oldest_first() {
 
 /// A million half requests of 150 bytes must fit into 256 MiB.
 #[test]
+fn the_urgent_byte_is_no_part_of_the_stream_wherever_it_comes() {
+    let urgent = |at, payload: &'static str, place| Segment {
+        urgent: Some(place),
+        ..saying(payload, from_client(at))
+    };
+    for order in [[0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0]] {
+        let pieces = [
+            saying("abc", from_client(1)),
+            urgent(4, "d!e", 1),
+            saying("fg", from_client(7)),
+        ];
+        let mut play = Play::new();
+        play.open();
+        for place in order {
+            play.feed(pieces[place]).feed(pieces[place]);
+        }
+        assert_eq!(play.requests(), "abcdefg", "{order:?}");
+        assert_eq!(play.counters.overlap_bytes, 0);
+    }
+    let mut play = Play::new();
+    play.open().feed(urgent(1, "abc", 4)).client(4, "d!e");
+    assert_eq!(play.requests(), "abcde");
+}
+
+#[test]
+fn an_urgent_byte_that_never_comes_is_not_waited_for() {
+    let mut play = Play::new();
+    play.open().feed(Segment {
+        urgent: Some(1000),
+        ..saying("abc", from_client(1))
+    });
+    play.pass(HOLE_WAIT).pass(HOLE_WAIT).client(4, "def");
+    assert_eq!(play.heard.requests, ["abc", "def"]);
+}
+
+#[test]
+fn a_segment_that_acknowledges_nothing_or_what_was_before_the_start_is_not_taken() {
+    let mut play = Play::new();
+    for ack in [None, Some(SeqNum(SERVER_ISN - 5000))] {
+        play.open().feed(Segment {
+            ack,
+            ..saying("decoy", from_client(1))
+        });
+    }
+    play.client(1, "taken");
+    assert_eq!(play.requests(), "taken");
+    assert_eq!(play.counters.tcp_unacceptable, 2);
+}
+
+#[test]
 fn a_flow_is_small() {
     let size = size_of::<Option<flow::Flow<[Box<u8>; 3]>>>();
     assert!(size <= 112, "{size}");
@@ -589,6 +644,7 @@ proptest! {
             let piece = &bytes[start..(start + length).min(bytes.len())];
             play.feed(Segment {
                 payload: piece,
+                ack: Some(SeqNum(SERVER_ISN + 1)),
                 ..blank(CLIENT, SERVER, isn.wrapping_add(1 + start as u32))
             });
         }

@@ -49,6 +49,8 @@ pub(super) struct Waiting {
     pieces: BTreeMap<u64, Piece>,
     /// Memory that the pieces take up.
     bytes: usize,
+    /// Where a byte stands that is not to be told.
+    pub(super) urgent: Option<u64>,
     /// The stream's end: its offset, its kind.
     pub(super) end: Option<(u64, End, Stamp)>,
     pub(super) patience: Patience,
@@ -75,7 +77,7 @@ pub(super) struct Overlap {
 impl Waiting {
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.pieces.is_empty() && self.end.is_none()
+        self.pieces.is_empty() && self.end.is_none() && self.urgent.is_none()
     }
 
     /// Memory that it takes up.

@@ -20,6 +20,11 @@
 //!   them, which shows that it never saw the reset.
 //! - **Data in a SYN** (RFC 7413) is read when the other side acknowledges it, when more bytes
 //!   follow it, or when no answer is seen; servers without Fast Open ignore it and get it again.
+//!   One that nobody answers, on ports on which another connection lives, is a forgery.
+//! - **Acknowledgements.** In a connection whose start was seen, no host takes a segment that
+//!   acknowledges nothing, or bytes from before the start (RFC 9293 §3.10.7.4, RFC 5961 §5.2).
+//! - **Urgent data.** Servers read on without the urgent byte, unless they ask for it in line, as
+//!   hardly any does (RFC 6093 §2): it is left out, by Linux's rules.
 //! - **Checksums.** A wrong one drops a segment only from a side that has shown right ones: on its
 //!   sender's own machine, every one is unfinished. They are verified where a decoy could gain
 //!   something: on SYN, FIN and RST, on all that a client sends, and on a server's bytes unless
@@ -120,6 +125,10 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             self.counters.tcp_checksum_wrong += 1;
             return;
         }
+        if self.flow.refuses(side, segment) {
+            self.counters.tcp_unacceptable += 1;
+            return;
+        }
         if !self.flow.stream(side.other()).bytes.is_known() {
             self.start_other(segment, side);
         }
@@ -148,6 +157,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         let stream = self.flow.stream(side);
         let plain = !(segment.syn || segment.fin || segment.rst) && segment.missing == 0;
         plain
+            && segment.urgent.is_none()
             && !segment.payload.is_empty()
             && stream.bytes.is_open()
             && stream.bytes.distance(segment.seq) == 0
@@ -257,6 +267,10 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             flags: self.note_overlap(segment, side, offset),
             early: self.is_early(side, acked),
         };
+        if let Some(place) = segment.urgent {
+            let bytes = &mut self.flow.stream_mut(side).bytes;
+            bytes.mark_urgent(offset.saturating_add(u64::from(place)));
+        }
         self.take(segment, side, offset, stamp);
         self.bound_waiting(side);
     }
@@ -339,13 +353,14 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     /// The single byte before the next is a keep-alive's, and may be any (RFC 9293 §3.8.4).
     fn compare_held(&self, segment: &Segment<'_>, side: Side, offset: u64) -> Overlap {
         let mut overlap = Overlap::default();
-        let next = self.flow.stream(side).bytes.next();
+        let bytes = &self.flow.stream(side).bytes;
+        let next = bytes.next();
         let keep_alive = segment.payload.len() == 1 && offset + 1 == next;
         if let Some(state) = self
             .flow
             .state
             .as_ref()
-            .filter(|_| offset < next && !keep_alive)
+            .filter(|_| offset < next && !keep_alive && !bytes.is_skewed())
         {
             let held = state.held(self.flow.direction(side));
             let start = next.saturating_sub(held.len() as u64);

@@ -58,13 +58,14 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         let bytes = &self.flow.stream(side).bytes;
         if !bytes.is_open() {
             self.end_reset(side);
+        } else if self.is_forged_syn(side) {
+            self.drop_waiting(side);
         } else if self.first_early(side).is_some() {
             self.give_up_questions(side, self.now);
         } else if bytes.has_hole() && patience.acked > bytes.next() {
             self.skip_to(side, patience.acked);
         } else if bytes.has_hole() && patience.denied {
-            let dropped = self.flow.stream_mut(side).bytes.drop_waiting();
-            self.counters.reorder_bytes_dropped += dropped as u64;
+            self.drop_waiting(side);
         } else {
             self.give_up_holes(side);
         }
@@ -116,11 +117,13 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         let Some(patience) = self.flow.stream(side).bytes.patience().copied() else {
             return;
         };
+        if self.is_forged_syn(side) {
+            return self.drop_waiting(side);
+        }
         self.recall_tuple(side);
         self.give_up_questions(side, Timestamp::from_nanos(u64::MAX));
         if patience.denied || !self.flow.stream(side).bytes.is_open() {
-            let dropped = self.flow.stream_mut(side).bytes.drop_waiting();
-            self.counters.reorder_bytes_dropped += dropped as u64;
+            self.drop_waiting(side);
         } else {
             self.give_up_holes(side);
         }
@@ -129,8 +132,22 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         }
     }
 
+    /// Whether all that came is a SYN's data, which nobody answered, while another connection
+    /// lives on the same ports.
+    fn is_forged_syn(&self, side: Side) -> bool {
+        let bytes = &self.flow.stream(side).bytes;
+        let only_syn = self.flow.state.is_none() && bytes.is_at_start() && !bytes.has_hole();
+        self.flow.shares_key && only_syn && bytes.is_waiting()
+    }
+
+    fn drop_waiting(&mut self, side: Side) {
+        let dropped = self.flow.stream_mut(side).bytes.drop_waiting();
+        self.counters.reorder_bytes_dropped += dropped as u64;
+    }
+
     fn give_up_holes(&mut self, side: Side) {
         self.release(side);
+        self.flow.stream_mut(side).bytes.forget_urgent();
         loop {
             let bytes = &self.flow.stream(side).bytes;
             if !bytes.is_open() || !bytes.has_hole() {
