@@ -14,16 +14,20 @@ sys.dont_write_bytecode = True
 
 from making import (  # noqa: E402, F401 (each registers its cases)
     alterations,
+    blocks,
     canary,
+    evasion,
     holes,
     http1,
     http2,
     ip,
     link,
     networks,
+    oddities,
     origin,
     tcp,
     tls,
+    wrapped,
 )
 from making.case import CASES, made  # noqa: E402
 

@@ -13,7 +13,7 @@ class Tape:
     """What the tap sees: frames with their times. `wrap` makes a frame of a packet."""
 
     def __init__(self, wrap=wire.ethernet, start=START):
-        self.frames, self.wrap, self.now = [], wrap, start
+        self.frames, self.wrap, self.start, self.now = [], wrap, start, start
 
     def put(self, packet, wrap=None, copies=1):
         """Adds a packet and returns its time."""
@@ -80,9 +80,14 @@ class Flow:
 
     def ask(self, data, **fields):
         """The visitor sends `data`; the server acknowledges."""
-        time = self.send(self.visitor, data, "PA", **fields)
+        flags = "PAU" if fields.get("urgent") else "PA"
+        time = self.send(self.visitor, data, flags, **fields)
         self.send(self.server)
         return time
+
+    def ask_urgent(self, data, pointer):
+        """As `ask`; `pointer` is the place behind the urgent byte."""
+        return self.ask(data, urgent=pointer)
 
     def answer(self, data=None, status="200 OK"):
         """The server sends `data`, by default an empty answer; the visitor acknowledges."""

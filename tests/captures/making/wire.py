@@ -45,7 +45,10 @@ def tags(packet, *tpid_and_id, kind=None):
 
 
 def pppoe(packet, session=7):
-    protocol = 0x0057 if packet[0] >> 4 == 6 else 0x0021
+    return pppoe_of(packet, 0x0057 if packet[0] >> 4 == 6 else 0x0021, session)
+
+
+def pppoe_of(packet, protocol, session=7):
     ppp = struct.pack("!H", protocol) + packet
     return struct.pack("!BBHH", 0x11, 0, session, len(ppp)) + ppp
 
