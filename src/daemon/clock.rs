@@ -1,6 +1,10 @@
 //! The system clock, read here and nowhere else in the daemon.
 
+use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::frame::Timestamp;
 
@@ -9,10 +13,26 @@ const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 /// Its folder: there while it runs.
 const TIMESYNC: &str = "/run/systemd/timesync";
 
+/// A random number of each boot (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// The time now.
 pub fn now() -> Timestamp {
     let nanos = jiff::Timestamp::now().as_nanosecond();
     Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// Time since this machine's boot, sleep included; nobody sets it.
+pub fn uptime() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// What names this boot of the machine; empty where the kernel does not say.
+pub fn boot_id() -> String {
+    let read = fs::read_to_string(BOOT_ID).unwrap_or_default();
+    read.trim().to_owned()
 }
 
 /// Whether the clock was set from the network; None where nobody says.

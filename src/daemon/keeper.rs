@@ -11,9 +11,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::alert::{Dispatcher, Latch};
 use crate::daemon::clock;
 use crate::daemon::journal::{Priority, say};
-use crate::daemon::queue::{Dropped, Queue, bytes_of};
+use crate::daemon::queue::{Dropped, Note, Queue, bytes_of};
 use crate::engine::event::{Event, EventId, EventKind};
-use crate::store::{Acknowledge, Incoming, Store, StoreError, StoreOptions, StoreReader};
+use crate::store::{
+    Acknowledge, COVERAGE, HEALTH, Incoming, Store, StoreError, StoreOptions, StoreReader,
+};
 
 /// Background requests are on disk after this time at the latest: fewer commits, longer life for
 /// the card.
@@ -36,6 +38,9 @@ const LAST_TRIES: [Duration; 4] = [
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Bytes held while the store fails. Requests have half of it, and are the first to go.
 const HELD_BYTES_MAX: usize = 16 << 20;
+
+/// Notes held while the store fails: half a week of them.
+const NOTES_MAX: usize = 100;
 
 /// How the keeper is, as others see it.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +103,7 @@ impl Keeper {
             dispatcher: Dispatcher::new(latch),
             report: Arc::clone(&report),
             pending: Vec::new(),
+            notes: Vec::new(),
             bytes: 0,
             unsettled: 0,
             told: 0,
@@ -165,6 +171,8 @@ struct Worker {
     report: Arc<Mutex<KeeperReport>>,
     /// Not on disk yet, in order.
     pending: Vec<Incoming>,
+    /// What the tap notes of itself, not on disk yet.
+    notes: Vec<Note>,
     /// How many bytes they hold.
     bytes: usize,
     /// How many of them are worth a commit: all but those that settle something.
@@ -188,12 +196,14 @@ impl Worker {
         loop {
             let taken = queue.take(self.wait());
             self.take_in(taken.entries);
+            self.notes.extend(taken.notes);
             self.write_if_due();
             if taken.acknowledge {
                 self.acknowledge();
             }
             if taken.closed {
                 self.write_the_last();
+                self.write_notes();
                 return self.tell(taken.dropped);
             }
             self.look();
@@ -381,7 +391,27 @@ impl Worker {
             Err(error) => self.unreadable = Some(error.to_string()),
         }
         if self.retry.is_none() {
+            self.write_notes();
             self.close_floods();
+        }
+    }
+
+    /// What cannot be written now is tried again, the oldest being the first to go.
+    fn write_notes(&mut self) {
+        while let Some(note) = self.notes.first() {
+            let written = match note {
+                Note::Health(record) => self.store.add_records(HEALTH, &[record]),
+                Note::Coverage(record) => self.store.add_records(COVERAGE, &[record]),
+            };
+            match written {
+                Ok(_) => drop(self.notes.remove(0)),
+                Err(error) => {
+                    self.unreadable = Some(error.to_string());
+                    let excess = self.notes.len().saturating_sub(NOTES_MAX);
+                    self.notes.drain(..excess);
+                    return;
+                }
+            }
         }
     }
 

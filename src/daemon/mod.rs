@@ -16,7 +16,9 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::alert::Latch;
 use crate::config::{Config, Responses};
-use crate::daemon::health::{Health, SetUp, Verdict};
+use crate::daemon::health::{
+    Chronicle, Habit, Health, Moment, Reports, Room, SetUp, Tracker, Verdict,
+};
 use crate::daemon::journal::{Priority, say};
 use crate::daemon::keeper::{Keeper, KeeperError};
 use crate::daemon::keys::KeyReader;
@@ -24,10 +26,11 @@ use crate::daemon::lighting::Lighting;
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::matching::{Built, Matching};
 use crate::daemon::present::Present;
-use crate::daemon::queue::Queue;
+use crate::daemon::queue::{Note, Queue};
 use crate::daemon::status::{Remark, Status, StatusFile};
 use crate::daemon::tap::{Tap, TapReport, TapSettings};
 use crate::engine::canary::{Home, Matcher};
+use crate::engine::frame::Timestamp;
 use crate::engine::limits::Limits;
 use crate::led::{Activity, Armed, ButtonEvent};
 use crate::store::{StoreError, StoreOptions, StoreReader};
@@ -55,6 +58,11 @@ const TICK_MAX: Duration = Duration::from_secs(20);
 /// How often this machine's own networks are read: providers change a home's prefix, and early
 /// in a boot there may be none yet.
 const HOME_LOOK: Duration = Duration::from_secs(30);
+
+/// How often room on the disk is asked for.
+const ROOM_LOOK: Duration = Duration::from_secs(10);
+/// So far back it is looked for what is usual.
+const HABIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again through `reload`.
 ///
@@ -100,6 +108,10 @@ struct Daemon {
     lights: Lighting,
     keys: KeyReader,
     health: Health,
+    chronicle: Chronicle,
+    coverage: Tracker,
+    /// Room on the store's disk, and when it was last asked for.
+    room: (Option<Room>, Instant),
     /// Faults that were told of.
     told: Vec<Remark>,
     status: StatusFile,
@@ -137,6 +149,9 @@ impl Daemon {
         let bell = Arc::new(Notify::new());
         let tap = start_tap(&config, first.matcher, &queue, &lights.activity, &bell)?;
         let keys = start_keys(&config, &tap)?;
+        let now = Instant::now();
+        let room = Room::look(&config.store.directory);
+        let health = Health::new(habit(&config), now);
         Ok(Self {
             config,
             queue,
@@ -144,7 +159,10 @@ impl Daemon {
             keeper,
             lights,
             keys,
-            health: Health::new(Instant::now()),
+            health,
+            chronicle: Chronicle::default(),
+            coverage: Tracker::new(clock::boot_id()),
+            room: (room, now),
             told: Vec::new(),
             status: StatusFile::new(run_directory),
             status_failed: false,
@@ -214,16 +232,19 @@ impl Daemon {
     fn look(&mut self) {
         let (tap, keeper) = (self.tap.report(), self.keeper.report());
         let keys = self.keys.report();
-        let set_up = SetUp {
-            clock_synchronised: clock::is_synchronised(),
-            heads_only: self.config.capture.responses == Responses::Heads,
-        };
+        let set_up = set_up(&self.config);
         let now = Instant::now();
         let fault = self.lights.fault();
-        let verdict = self
-            .health
-            .judge(&tap, &keeper, fault.as_ref(), set_up, now)
-            .with_keys(&keys);
+        let reports = Reports {
+            tap: &tap,
+            keeper: &keeper,
+            keys: &keys,
+            light: fault.as_ref(),
+            room: self.room(now),
+            set_up,
+        };
+        let verdict = self.health.judge(&reports, now);
+        self.note(&verdict, tap.counters.events, set_up, now);
         self.lights.set_armed(if verdict.faults.is_empty() {
             Armed::Ok
         } else {
@@ -239,6 +260,7 @@ impl Daemon {
             keys: &keys,
             lights: self.lights.status(),
             clock_synchronised: set_up.clock_synchronised,
+            coverage: self.coverage.present(),
         };
         self.show(present.status(verdict), now);
         if is_alive(&tap, now) {
@@ -246,6 +268,28 @@ impl Daemon {
         }
         self.look_at_home(now);
         self.tap.drop_retired();
+    }
+
+    /// Writes down what was wrong when, and which minutes were covered.
+    fn note(&mut self, verdict: &Verdict, events: u64, set_up: SetUp, now: Instant) {
+        let at = moment(set_up);
+        for record in self.chronicle.note(&verdict.faults, now, at.wall) {
+            self.queue.note(Note::Health(record));
+        }
+        let wrong = verdict.blinding();
+        let hour = self.coverage.look(at, wrong, verdict.silent_for, events);
+        if let Some(record) = hour {
+            self.queue.note(Note::Coverage(record));
+        }
+    }
+
+    fn room(&mut self, now: Instant) -> Option<Room> {
+        let (room, looked) = &mut self.room;
+        if now.duration_since(*looked) >= ROOM_LOOK {
+            *room = Room::look(&self.config.store.directory);
+            *looked = now;
+        }
+        *room
     }
 
     /// Who counts as inside may change while the daemon runs.
@@ -367,6 +411,10 @@ impl Daemon {
         notify::stopping();
         let unread = self.keys.stop();
         let stopped = self.tap.stop().and(unread);
+        let set_up = set_up(&self.config);
+        if let Some(record) = self.coverage.close(moment(set_up)) {
+            self.queue.note(Note::Coverage(record));
+        }
         let kept = self.keeper.stop();
         let report = self.keeper.report();
         self.lights.end();
@@ -381,6 +429,35 @@ impl Daemon {
             Some(fault) if report.pending > 0 => Err(DaemonError::Unwritten(report.pending, fault)),
             _ => Ok(()),
         }
+    }
+}
+
+fn set_up(config: &Config) -> SetUp {
+    SetUp {
+        clock_synchronised: clock::is_synchronised(),
+        heads_only: config.capture.responses == Responses::Heads,
+    }
+}
+
+fn moment(set_up: SetUp) -> Moment {
+    Moment {
+        wall: clock::now(),
+        uptime: clock::uptime(),
+        synchronised: set_up.clock_synchronised,
+    }
+}
+
+/// What the store says was usual; of a store that cannot be read, or is new, nothing.
+fn habit(config: &Config) -> Habit {
+    let since = clock::now()
+        .since(Timestamp::from_nanos(0))
+        .saturating_sub(HABIT);
+    let since = Timestamp::from_nanos(0).plus(since);
+    let known = StoreReader::open(&config.store.directory).and_then(|reader| reader.rhythm(since));
+    let known = known.unwrap_or_default();
+    Habit {
+        events: known.events,
+        longest_gap: known.longest_gap,
     }
 }
 

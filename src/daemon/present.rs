@@ -11,6 +11,7 @@ use crate::daemon::status::{
     CaptureStatus, KeyLogStatus, KeysStatus, LightsStatus, Status, StoreStatus,
 };
 use crate::daemon::tap::TapReport;
+use crate::store::CoverageRecord;
 
 /// What is known of every part.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Present<'a> {
     pub lights: LightsStatus,
     /// Whether the clock is set from the network, where somebody says.
     pub clock_synchronised: Option<bool>,
+    /// The account of the present hour.
+    pub coverage: Option<CoverageRecord>,
 }
 
 impl Present<'_> {
@@ -53,6 +56,7 @@ impl Present<'_> {
             last_event: self.keeper.last_event.clone(),
             last_alert: self.keeper.last_alert,
             clock_synchronised: self.clock_synchronised,
+            coverage: self.coverage,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink, Learned};
 use crate::led::Activity;
-use crate::store::Incoming;
+use crate::store::{CoverageRecord, HealthRecord, Incoming};
 
 /// Entries that may wait: a second of any flood that a small web server survives.
 const CAPACITY: usize = 16_384;
@@ -88,8 +88,18 @@ struct Waiting {
     entries: VecDeque<Incoming>,
     bytes: usize,
     dropped: Dropped,
+    notes: Vec<Note>,
     acknowledge: bool,
     closed: bool,
+}
+
+/// What the tap notes of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A fault began or ended.
+    Health(HealthRecord),
+    /// An hour's account.
+    Coverage(CoverageRecord),
 }
 
 /// What was dropped because the keeper fell behind.
@@ -139,6 +149,8 @@ impl Dropped {
 pub struct Taken {
     /// Events and what was learned of them, in order.
     pub entries: Vec<Incoming>,
+    /// What the tap notes of itself.
+    pub notes: Vec<Note>,
     /// Whether the button was pressed.
     pub acknowledge: bool,
     /// Whether nothing will come after this.
@@ -167,6 +179,12 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Hands over what the tap notes of itself. There is little of it; it is written with what
+    /// comes next, or within a second.
+    pub fn note(&self, note: Note) {
+        self.lock().notes.push(note);
+    }
+
     /// Asks the keeper to acknowledge every alert.
     pub fn acknowledge(&self) {
         self.lock().acknowledge = true;
@@ -192,6 +210,7 @@ impl Queue {
         waiting.bytes = 0;
         Taken {
             entries: waiting.entries.drain(..).collect(),
+            notes: std::mem::take(&mut waiting.notes),
             acknowledge: std::mem::take(&mut waiting.acknowledge),
             closed: waiting.closed,
             dropped: waiting.dropped,

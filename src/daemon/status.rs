@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::clock;
+use crate::store::CoverageRecord;
 
 /// Name of the file in the run directory.
 const FILE: &str = "status.json";
@@ -59,6 +60,9 @@ pub struct Status {
     /// Whether the clock is set from the network, where somebody says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_synchronised: Option<bool>,
+    /// The present hour, up to its last whole minute: it is no record yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<CoverageRecord>,
 }
 
 /// Something wrong, with its cure.

@@ -37,6 +37,8 @@ counters! {
     // ── net ──
     /// Packets whose IP header does not hold together.
     ip_malformed,
+    /// Of those: packets that end before their header says, because a mirror cut them.
+    ip_cut,
     /// IP packets of another protocol than TCP, unwrapped tunnels apart.
     ip_not_tcp,
     /// IPv4 header checksums that are wrong, from a sender that has shown right ones.
@@ -61,6 +63,12 @@ counters! {
     tcp_other_ports,
     /// TCP segments on watched ports.
     segments,
+    /// Of those: segments of open connections on their way to a watched port.
+    segments_to_servers,
+    /// The same on their way from one.
+    segments_from_servers,
+    /// Segments that came once more within a moment: two ports of their way are mirrored.
+    segments_doubled,
     /// Payload bytes seen before (retransmissions, duplicated frames).
     duplicate_bytes,
     /// Retransmitted bytes that differed from those delivered or waiting.
@@ -69,6 +77,8 @@ counters! {
     gaps,
     /// Bytes in those holes.
     gap_bytes,
+    /// Holes that the receiver acknowledged: the mirror lost what was in them.
+    gaps_acknowledged,
     /// Segments outside the window that a flow can use.
     out_of_window,
     /// Flows opened.

@@ -16,7 +16,7 @@ use crate::engine::frame::{Frame, Timestamp};
 use crate::engine::limits::Limits;
 use crate::engine::net::{Decoder, IpPacket};
 use crate::engine::reporter::Reporter;
-use crate::engine::transport::{FlowTable, Segment};
+use crate::engine::transport::{Copies, FlowTable, Segment};
 
 pub mod app;
 pub mod canary;
@@ -37,6 +37,7 @@ const TCP: u8 = 6;
 /// The whole core behind three calls: a frame, a tick, a new list of what to look for.
 pub struct Engine {
     decoder: Decoder,
+    copies: Copies,
     flows: FlowTable<Session>,
     reporter: Reporter,
     counters: Counters,
@@ -49,6 +50,7 @@ impl Engine {
     pub fn new(limits: Limits, matcher: Arc<Matcher>) -> Self {
         Self {
             decoder: Decoder::default(),
+            copies: Copies::default(),
             flows: FlowTable::new(limits),
             reporter: Reporter::new(matcher),
             counters: Counters::default(),
@@ -62,6 +64,7 @@ impl Engine {
         self.counters.frames += 1;
         let Self {
             decoder,
+            copies,
             flows,
             reporter,
             counters,
@@ -69,6 +72,7 @@ impl Engine {
         } = self;
         decoder.on_frame(frame, counters, &mut |packet, counters| {
             if let Some(segment) = read_segment(packet, reporter, counters) {
+                counters.segments_doubled += u64::from(copies.is_copy(&segment, frame.time));
                 let mut handler = reporter.handler(sink);
                 flows.on_segment(&segment, frame.time, counters, &mut handler);
             }
@@ -182,9 +186,19 @@ fn read_segment<'a>(
         counters.tcp_malformed += 1;
         return None;
     };
-    if !reporter.reads_port(segment.src_port()) && !reporter.reads_port(segment.dst_port()) {
-        counters.tcp_other_ports += 1;
-        return None;
+    let ports = [segment.src_port(), segment.dst_port()];
+    match ports.map(|port| reporter.reads_port(port)) {
+        [false, false] => {
+            counters.tcp_other_ports += 1;
+            return None;
+        }
+        _ if segment.syn || segment.rst => {} // a scanner's need no connection
+        [from, to] => {
+            let [source, destination] = ports;
+            let towards = to && (!from || destination < source);
+            counters.segments_to_servers += u64::from(towards);
+            counters.segments_from_servers += u64::from(!towards);
+        }
     }
     Some(segment)
 }

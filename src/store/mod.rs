@@ -24,7 +24,7 @@ pub use canaries::{StoredCanary, Visits};
 pub use error::{GROUP, StoreError};
 pub use floods::VISITS_AN_HOUR;
 pub use query::EventQuery;
-pub use reader::{StoreReader, Unreadable};
+pub use reader::{Rhythm, StoreReader, Unreadable};
 pub use record::EventRecord;
 pub use upkeep::{
     BLIND_SPANS_MAX, COVERAGE, Coverage, CoverageRecord, HEALTH, HealthRecord, Minute, Span,

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
@@ -32,6 +33,15 @@ pub struct Unreadable {
     pub count: u64,
     /// `seq` of the first.
     pub first: u64,
+}
+
+/// How often something happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rhythm {
+    /// Events.
+    pub events: u64,
+    /// The longest time between two of them.
+    pub longest_gap: Duration,
 }
 
 impl StoreReader {
@@ -200,6 +210,34 @@ impl StoreReader {
         self.read(canaries::all)
     }
 
+    /// How often something happened since a time, as far as the newest entries tell.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn rhythm(&self, since: Timestamp) -> Result<Rhythm, StoreError> {
+        let query = EventQuery {
+            since: Some(since),
+            after: self.last_seq()?.saturating_sub(RHYTHM_ENTRIES),
+            ..EventQuery::default()
+        };
+        let mut rhythm = Rhythm::default();
+        let mut last: Option<jiff::Timestamp> = None;
+        self.for_each(&query, |event| {
+            let time: Option<jiff::Timestamp> = event.time.parse().ok();
+            let Some(time) = time.filter(|_| event.fault.is_none()) else {
+                return Ok::<_, StoreError>(ControlFlow::Continue(()));
+            };
+            rhythm.events += 1;
+            let gap = last.map_or(Duration::ZERO, |last| {
+                time.duration_since(last).unsigned_abs()
+            });
+            rhythm.longest_gap = rhythm.longest_gap.max(gap);
+            last = Some(time);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rhythm)
+    }
+
     /// The records of another kind than events, in the order of `seq`, from `first` on. What
     /// cannot be read as such a record is passed over; [`verify`](Self::verify) names it.
     ///
@@ -300,6 +338,9 @@ const DETAILS_OF: &str = concat!(
     key!("of"),
     " = ?1 ORDER BY seq"
 );
+
+/// Entries that are looked at for what is usual: a start must not take long for them.
+const RHYTHM_ENTRIES: u64 = 2000;
 
 /// Rows that are fetched at once: a reader that pauses between pages (`log | less`) holds no
 /// snapshot, which would keep the log from being emptied and let it grow.

@@ -50,6 +50,23 @@ pub(super) fn parse(bytes: &[u8], ending: Ending) -> Option<Datagram<'_>> {
     }
 }
 
+/// Whether a packet says that it is longer than what is there.
+pub(super) fn is_cut(bytes: &[u8]) -> bool {
+    let claimed = match bytes {
+        [first, _, high, low, ..] if first >> 4 == 4 => {
+            usize::from(u16::from_be_bytes([*high, *low]))
+        }
+        [first, _, _, _, high, low, ..] if first >> 4 == 6 => {
+            IPV6_HEADER + usize::from(u16::from_be_bytes([*high, *low]))
+        }
+        _ => 0,
+    };
+    claimed > bytes.len()
+}
+
+/// Bytes of the header that an IPv6 packet's own length leaves out (RFC 8200 §3).
+const IPV6_HEADER: usize = 40;
+
 /// The payload up to the length that the header claims, and how many bytes it lacks. A claim of
 /// 0 comes from captures on the sending machine, where the card cuts packets later, or from one
 /// larger than the field can say: then all that is there counts.

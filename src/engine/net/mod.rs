@@ -106,6 +106,7 @@ impl Decoder {
     ) {
         let Some(datagram) = ip::parse(step.found.bytes, step.ending) else {
             counters.ip_malformed += 1;
+            counters.ip_cut += u64::from(ip::is_cut(step.found.bytes));
             return;
         };
         if !self.senders.admit(&datagram, step.found.scope) {

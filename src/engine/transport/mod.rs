@@ -11,6 +11,7 @@ use crate::engine::link::Scope;
 
 mod assembler;
 mod checksum;
+mod copies;
 mod flow;
 mod flow_key;
 mod flow_table;
@@ -23,6 +24,7 @@ mod slab;
 mod tuple;
 mod waiting;
 
+pub use copies::Copies;
 pub use flow_key::FlowKey;
 pub use flow_table::FlowTable;
 pub use segment::{Segment, SegmentError};

@@ -63,6 +63,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         } else if self.first_early(side).is_some() {
             self.give_up_questions(side, self.now);
         } else if bytes.has_hole() && patience.acked > bytes.next() {
+            self.counters.gaps_acknowledged += 1;
             self.skip_to(side, patience.acked);
         } else if bytes.has_hole() && patience.denied {
             self.drop_waiting(side);
@@ -101,6 +102,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
             if stamp.time.plus(HOLE_ACKED_WAIT) > now {
                 break;
             }
+            self.counters.gaps_acknowledged += 1;
             self.skip_to(side.other(), stamp.acked.unwrap_or_default());
         }
         self.release(side);
