@@ -375,19 +375,19 @@ fn on_switch(program: &str, arguments: &str) {
     text(command.output().unwrap());
 }
 
-fn tc(arguments: &str) {
+pub fn tc(arguments: &str) {
     on_switch("tc", arguments);
 }
 
-fn ip(arguments: &str) {
+pub fn ip(arguments: &str) {
     on_switch("ip", arguments);
 }
 
-fn stop_mirroring() {
+pub fn stop_mirroring() {
     tc("qdisc del dev port-server clsact");
 }
 
-fn mirror_the_visitors_port_too() {
+pub fn mirror_the_visitors_port_too() {
     tc("qdisc add dev port-outside clsact");
     for direction in ["ingress", "egress"] {
         tc(&format!(

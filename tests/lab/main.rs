@@ -16,6 +16,7 @@
 
 mod behind_haproxy;
 mod behind_nginx;
+mod blindness;
 mod disk;
 mod doctor;
 mod faults;

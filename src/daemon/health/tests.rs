@@ -170,7 +170,8 @@ fn with_heads_only_missing_answers_and_holes_are_not_judged() {
 
 #[test]
 fn frames_that_come_twice_are_cut_or_were_lost_are_named() {
-    let cases: [(&str, fn(&mut Counters)); 4] = [
+    type Harm = fn(&mut Counters);
+    let cases: [(&str, Harm); 4] = [
         ("frames_doubled", |counters| counters.segments_doubled += 3),
         ("frames_cut", |counters| counters.frames_cut += 1),
         ("frames_cut", |counters| counters.ip_cut += 1),
