@@ -245,3 +245,26 @@ def _(test):
         test.tape.put_frame(over_udp(b"GET /fake HTTP/1.1\r\nHost: www.example.org\r\n\r\n", port))
         flow = Flow(test.tape, ("203.0.113.77", 40001 + number), ("192.168.1.10", port))
         test.visit(flow=flow, target=f"/{port}")
+
+
+@case("tunnel-l2tp", "PPP in L2TP, with every optional field and with none, from and to its port")
+def _(test):
+    def wrap(packet, numbers):
+        flags, fields = numbers
+        ppp = b"\xff\x03\0\x21" + packet
+        length = struct.pack("!H", 6 + len(fields) + len(ppp) + 2) if flags & 0x4000 else b""
+        return over_udp(struct.pack("!H", flags) + length + struct.pack("!HH", 7, 9) + fields + ppp, 1701)
+
+    kinds = ((0x0002, b""), (0x4002, b""), (0x4a02, struct.pack("!HHH", 1, 0, 3) + b"xyz"))
+    for number, numbers in enumerate(kinds):
+        test.tape.wrap = lambda packet, numbers=numbers: wrap(packet, numbers)
+        test.visit(target=f"/{number}", flow=Flow(test.tape, ("203.0.113.77", 40001 + number)))
+
+
+@case("tunnel-teredo", "IPv6 in Teredo: bare, with an origin indication, with authentication")
+def _(test):
+    origin = bytes.fromhex("0000f227 34fe8efe")
+    authentication = bytes.fromhex("0001 0000 0102030405060708 00")
+    for number, start in enumerate((b"", origin, authentication, authentication + origin)):
+        test.tape.wrap = lambda packet, start=start: over_udp(start + packet, 3544)
+        test.visit(target=f"/{number}", flow=Flow(test.tape, (VISITOR6[0], 40001 + number), SERVER6))

@@ -9,6 +9,8 @@ use crate::engine::link::{
 mod geneve;
 mod gre;
 mod gtp;
+mod l2tp;
+mod teredo;
 mod vxlan;
 
 /// An Ethernet frame in a tunnel (transparent Ethernet bridging).
@@ -24,6 +26,8 @@ pub(super) enum Kind {
     Vxlan,
     Geneve,
     Gtp,
+    L2tp,
+    Teredo,
 }
 
 /// What an IP packet's payload holds when it is a tunnel that is read; None when it is none.
@@ -42,7 +46,8 @@ pub fn open(scope: Scope, protocol: u8, payload: &[u8]) -> Option<LinkResult<'_>
     }
 }
 
-/// Tunnels in UDP are known by the port that they are sent to.
+/// Tunnels in UDP are known by the port that they are sent to, or from, where both ends may have
+/// others.
 fn open_udp(scope: Scope, payload: &[u8]) -> Option<LinkResult<'_>> {
     let udp = UdpSlice::from_slice_lax(payload).ok()?;
     match udp.destination_port() {
@@ -50,7 +55,11 @@ fn open_udp(scope: Scope, payload: &[u8]) -> Option<LinkResult<'_>> {
         4790 => Some(vxlan::open_generic(scope, udp.payload())),
         6081 => Some(geneve::open(scope, udp.payload())),
         2152 => Some(gtp::open(scope, udp.payload())),
-        _ => None,
+        port => match [port, udp.source_port()] {
+            [1701, _] | [_, 1701] => Some(l2tp::open(scope, udp.payload())),
+            [3544, _] | [_, 3544] => Some(teredo::open(scope, udp.payload())),
+            _ => None,
+        },
     }
 }
 
