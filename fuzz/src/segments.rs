@@ -49,11 +49,12 @@ fn any_cutting(input: &mut Input<'_>) {
             (other, one)
         };
         let ack = peer.isn.wrapping_add(1 + peer.contiguous());
-        tap.feed(&side.piece(usize::from(at), usize::from(length), Some(ack)));
+        tap.feed(&side.piece(usize::from(at), usize::from(length), ack));
     }
-    for side in &mut sides {
+    let acks = [sides[1].isn, sides[0].isn].map(|isn| isn.wrapping_add(1));
+    for (side, ack) in sides.iter_mut().zip(acks) {
         for at in (0..=side.bytes.len()).step_by(200) {
-            tap.feed(&side.piece(at, 200, None));
+            tap.feed(&side.piece(at, 200, ack));
         }
     }
     for (side, heard) in sides
@@ -126,13 +127,13 @@ impl Side {
     }
 
     /// A piece of the stream; with its end comes the FIN.
-    fn piece(&mut self, at: usize, length: usize, ack: Option<u32>) -> Vec<u8> {
+    fn piece(&mut self, at: usize, length: usize, ack: u32) -> Vec<u8> {
         let start = at % (self.bytes.len() + 1);
         let end = (start + length).min(self.bytes.len());
         self.sent[start..end].fill(true);
         let flags = if end == self.bytes.len() { FIN } else { 0 };
         let seq = self.isn.wrapping_add(1 + start as u32);
-        self.segment(seq, ack, flags, &self.bytes[start..end])
+        self.segment(seq, Some(ack), flags, &self.bytes[start..end])
     }
 
     /// A segment with a right checksum, behind its addresses.
