@@ -4,8 +4,8 @@
 //! cargo run --example make-assets -- FOLDER
 //! ```
 //!
-//! What they say of commands comes from the commands themselves; what they say of the
-//! configuration from the commented example.
+//! What they say of commands comes from the commands themselves, what they say of counters from the
+//! counters; what they say of the configuration from the commented example.
 
 #![allow(
     clippy::print_stderr,
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use canarytap::cli::Cli;
+use canarytap::engine::counters::Counters;
 use clap::{Command, CommandFactory as _};
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
@@ -74,7 +75,20 @@ fn program_page(command: &Command, path: &Path) -> io::Result<()> {
     page.render_description_section(&mut out)?;
     page.render_options_section(&mut out)?;
     page.render_subcommands_section(&mut out)?;
+    counters_section(&mut out)?;
     out.write_all(include_bytes!("canarytap.1.roff"))
+}
+
+/// What `status` and the summary of a replay count.
+fn counters_section(out: &mut impl Write) -> io::Result<()> {
+    out.write_all(
+        b".SH COUNTERS\nCounts of frames, packets, segments, messages or bytes, shown by ",
+    )?;
+    out.write_all(b"\n.B status\nand at the end of a replay when they are not 0.\n")?;
+    for (name, text) in Counters::DESCRIPTIONS {
+        writeln!(out, ".TP\n.B {}\n{}", as_roff(name), as_roff(text.trim()))?;
+    }
+    Ok(())
 }
 
 /// The commented example is the reference: every line of it shows a default or how to write one.

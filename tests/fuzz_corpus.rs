@@ -33,3 +33,29 @@ fn every_fuzz_target_bears_its_corpus() {
         target(b"");
     }
 }
+
+#[test]
+fn the_lock_file_of_the_fuzz_targets_knows_every_dependency_of_the_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = |path: &str| -> toml::Table {
+        fs::read_to_string(root.join(path))
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let (manifest, lock) = (table("Cargo.toml"), table("fuzz/Cargo.lock"));
+    let packages = lock["package"].as_array().unwrap();
+    let program = packages
+        .iter()
+        .find(|package| package["name"].as_str() == Some("canarytap"))
+        .unwrap();
+    let locked = program["dependencies"].as_array().unwrap();
+    for name in manifest["dependencies"].as_table().unwrap().keys() {
+        let known =
+            |one: &toml::Value| one.as_str().and_then(|one| one.split(' ').next()) == Some(name);
+        assert!(
+            locked.iter().any(known),
+            "{name} is missing: cargo update --workspace --manifest-path fuzz/Cargo.toml"
+        );
+    }
+}

@@ -16,6 +16,10 @@ macro_rules! counters {
             pub fn for_each(&self, mut visit: impl FnMut(&'static str, u64)) {
                 $(visit(stringify!($name), self.$name);)+
             }
+
+            /// The name of every counter and what it counts, in the same order: for the manual.
+            pub const DESCRIPTIONS: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($doc),+)),)+];
         }
     };
 }
@@ -89,8 +93,12 @@ counters! {
     flows_evicted,
     /// Of those: flows that held part of a watched request.
     flows_evicted_watched,
-    /// Waiting bytes given up because a flow reached its own bound.
+    /// Bytes behind a hole, given up: a bound was reached, their receiver lacks what comes before
+    /// them, or their connection was over or forgotten.
     reorder_bytes_dropped,
+    /// Payload bytes that belong to no connection that is known and open none: keep-alive probes,
+    /// and what comes with a reset.
+    bytes_without_flow,
     // ── app ──
     /// Requests read, of any host and method.
     requests,
@@ -170,5 +178,16 @@ mod tests {
         counters.for_each(|name, value| seen.push((name, value)));
         assert_eq!(seen.first(), Some(&("frames", 3)));
         assert_eq!(seen.last(), Some(&("events", 0)));
+    }
+
+    #[test]
+    fn every_counter_is_described() {
+        let mut names = Vec::new();
+        Counters::default().for_each(|name, _| names.push(name));
+        let described = Counters::DESCRIPTIONS.iter().map(|(name, _)| *name);
+        assert!(described.eq(names));
+        for (name, text) in Counters::DESCRIPTIONS {
+            assert!(text.trim_end().ends_with('.'), "{name}: {text}");
+        }
     }
 }

@@ -154,6 +154,12 @@ impl<S> Flow<S> {
         self.state.is_none() && !self.is_closed()
     }
 
+    /// Drops all that waits. The number of bytes.
+    pub(super) fn drop_waiting(&mut self) -> u64 {
+        let [low, high] = [&mut self.low, &mut self.high].map(|one| one.bytes.drop_waiting());
+        (low + high) as u64
+    }
+
     pub(super) fn waiting_bytes(&self) -> usize {
         self.low.bytes.heap_bytes() + self.high.bytes.heap_bytes()
     }

@@ -255,6 +255,9 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             None if opens && !segment.rst => self.open(bucket, key, side, segment),
             found => found,
         };
+        if found.is_none() {
+            self.counters.bytes_without_flow += segment.payload.len() as u64;
+        }
         if let Some(id) = found {
             let second = seconds(self.now);
             self.work(id, |reading| {
@@ -413,9 +416,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         let Some(flow) = table.flows.get_mut(id) else {
             return;
         };
-        for side in Side::BOTH {
-            flow.stream_mut(side).bytes.drop_waiting();
-        }
+        self.counters.reorder_bytes_dropped += flow.drop_waiting();
         table.held -= std::mem::take(&mut flow.held) as usize;
         if let Some(state) = flow.state.take() {
             self.handler.on_close(self.now, state, self.counters);
@@ -464,10 +465,11 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         let table = &mut *self.table;
         table.queues.unlink(&mut table.flows, id);
         table.unlink(id);
-        let Some(flow) = table.flows.remove(id) else {
+        let Some(mut flow) = table.flows.remove(id) else {
             return;
         };
         let waiting = Waiting::of(&flow);
+        self.counters.reorder_bytes_dropped += flow.drop_waiting();
         table.waiting -= waiting.bytes;
         table.held -= flow.held as usize;
         for (side, deadline) in Side::BOTH.into_iter().zip(waiting.deadlines) {
