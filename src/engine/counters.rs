@@ -43,8 +43,8 @@ counters! {
     ip_malformed,
     /// Of those: packets that end before their header says, because a mirror cut them.
     ip_cut,
-    /// IP packets of another protocol than TCP, unwrapped tunnels apart.
-    ip_not_tcp,
+    /// IP packets of another protocol than TCP and UDP, unwrapped tunnels apart.
+    ip_other_protocol,
     /// IPv4 header checksums that are wrong, from a sender that has shown right ones.
     ip_checksum_wrong,
     /// Fragments taken in.
@@ -99,6 +99,12 @@ counters! {
     /// Payload bytes that belong to no connection that is known and open none: keep-alive probes,
     /// and what comes with a reset.
     bytes_without_flow,
+    /// UDP datagrams whose header does not hold together.
+    udp_malformed,
+    /// UDP datagrams on ports that are not watched.
+    udp_other_ports,
+    /// UDP datagrams on watched ports.
+    datagrams,
     // ── app ──
     /// Requests read, of any host and method.
     requests,
@@ -143,6 +149,32 @@ counters! {
     tls_records_dropped,
     /// TLS connections without a hello, to servers that had hellos for watched hosts before.
     tls_no_hello,
+    /// Datagrams that are no QUIC, or of no QUIC connection whose start was seen.
+    quic_unknown,
+    /// Of those: with short headers, to or from servers that had hellos for watched hosts before.
+    quic_no_hello,
+    /// QUIC packets of versions that are not read, and Version Negotiation.
+    quic_other_version,
+    /// First packets of QUIC clients that their keys do not open.
+    quic_initials_refused,
+    /// QUIC connections opened: the client's first packet was read.
+    quic_connections,
+    /// Those forgotten because the bound on their memory was reached.
+    quic_evicted,
+    /// Of those: such as held part of a watched request.
+    quic_evicted_watched,
+    /// ClientHellos read in QUIC; they count as `tls_hellos` too.
+    quic_hellos,
+    /// Retry packets of servers that want to see a client's address proved.
+    quic_retries,
+    /// Datagrams of known QUIC connections from or to other addresses than before.
+    quic_migrations,
+    /// QUIC packets that the connection's keys do not open.
+    quic_not_opened,
+    /// QUIC packets and handshakes that broke a rule.
+    quic_malformed,
+    /// QUIC packets that waited for a key and were dropped: too long, or too many.
+    quic_packets_dropped,
     /// Bytes of QUIC streams that came too early and found no room to wait in.
     quic_bytes_dropped,
     /// HTTP/3 streams and heads given up: bytes are missing, or fields that they refer to.

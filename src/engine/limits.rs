@@ -78,6 +78,34 @@ pub const STREAMS_MAX: usize = 256;
 
 /// Bytes of a connection id of QUIC (RFC 9000 §17.2).
 pub const QUIC_CONNECTION_ID_BYTES_MAX: usize = 20;
+/// Names by which one side of a QUIC connection is known to be called: peers may offer each other
+/// two at least, real ones offer up to eight.
+pub const QUIC_NAMES_PER_SIDE_MAX: usize = 16;
+/// Pairs of addresses and ports that one QUIC connection is followed to: a phone changes between
+/// two networks, and whoever replays its packets from elsewhere must not fill the table.
+pub const QUIC_PATHS_MAX: usize = 8;
+/// Bytes of one direction's QUIC packets that wait for their keys: as for records of TLS.
+pub const QUIC_HELD_BYTES_PER_DIRECTION_MAX: usize = TLS_HELD_BYTES_PER_DIRECTION_MAX;
+/// Bytes of a handshake in QUIC, of one level and direction, that wait for earlier ones, with
+/// [`QUIC_PIECE_OVERHEAD`] for each piece: a hello with several post-quantum keys fits, and servers'
+/// chains of certificates.
+pub const QUIC_CRYPTO_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of 0-RTT data that wait to be known as taken or refused.
+pub const QUIC_EARLY_BYTES_MAX: usize = TLS_HELD_BYTES_PER_DIRECTION_MAX;
+/// The part of the memory that QUIC connections may have, so that a flood of hellos from forged
+/// addresses leaves the rest to TCP.
+pub const QUIC_MEMORY_DIVISOR: usize = 4;
+/// How long, in capture time, a silent QUIC connection is kept: clients and servers close theirs
+/// after 30 s to a few minutes of silence (RFC 9000 §10.1).
+pub const QUIC_IDLE: Duration = Duration::from_secs(600);
+/// How long, in capture time, a QUIC connection that was closed is still read: what a mirror puts
+/// after its end.
+pub const QUIC_LINGER: Duration = Duration::from_secs(5);
+/// Bytes of QUIC datagrams that came before the first of their connection, by a mirror that mixes
+/// up the directions.
+pub const QUIC_EARLY_BIRDS_BYTES_MAX: usize = 64 * 1024;
+/// How long, in capture time, they wait for it.
+pub const QUIC_EARLY_BIRDS_WAIT: Duration = Duration::from_secs(1);
 /// Key updates of a QUIC connection that may be missed in a row: senders make one in millions of
 /// packets, or a few by way of exercise.
 pub const QUIC_KEY_UPDATES_MISSED_MAX: u32 = 4;

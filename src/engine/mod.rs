@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::app::Session;
+use crate::engine::app::quic::Connections;
 use crate::engine::app::tls::keylog::KeyLogEntry;
 use crate::engine::app::tls::secrets::Waiter;
 use crate::engine::canary::Matcher;
@@ -16,7 +17,7 @@ use crate::engine::frame::{Frame, Timestamp};
 use crate::engine::limits::Limits;
 use crate::engine::net::{Decoder, IpPacket};
 use crate::engine::reporter::Reporter;
-use crate::engine::transport::{Copies, FlowTable, Segment};
+use crate::engine::transport::{Copies, Datagram, FlowTable, Segment};
 
 pub mod app;
 pub mod canary;
@@ -33,12 +34,15 @@ pub mod transport;
 const TICK: Duration = Duration::from_secs(1);
 /// IP protocol number of TCP.
 const TCP: u8 = 6;
+/// Of UDP.
+const UDP: u8 = 17;
 
 /// The whole core behind three calls: a frame, a tick, a new list of what to look for.
 pub struct Engine {
     decoder: Decoder,
     copies: Copies,
     flows: FlowTable<Session>,
+    quic: Connections,
     reporter: Reporter,
     counters: Counters,
     now: Timestamp,
@@ -52,6 +56,7 @@ impl Engine {
             decoder: Decoder::default(),
             copies: Copies::default(),
             flows: FlowTable::new(limits),
+            quic: Connections::new(limits),
             reporter: Reporter::new(matcher),
             counters: Counters::default(),
             now: Timestamp::default(),
@@ -66,12 +71,20 @@ impl Engine {
             decoder,
             copies,
             flows,
+            quic,
             reporter,
             counters,
             ..
         } = self;
         decoder.on_frame(frame, counters, &mut |packet, counters| {
-            if let Some(segment) = read_segment(packet, reporter, counters) {
+            if packet.protocol == UDP {
+                if let Some(datagram) = read_datagram(packet, reporter, counters) {
+                    let mut handler = reporter.handler(sink);
+                    let mut observer = handler.reading(counters);
+                    quic.on_datagram(&datagram, frame.time, &mut observer);
+                    flows.leave_room_for(quic.heap_bytes());
+                }
+            } else if let Some(segment) = read_segment(packet, reporter, counters) {
                 counters.segments_doubled += u64::from(copies.is_copy(&segment, frame.time));
                 let mut handler = reporter.handler(sink);
                 flows.on_segment(&segment, frame.time, counters, &mut handler);
@@ -89,6 +102,9 @@ impl Engine {
         let mut handler = self.reporter.handler(sink);
         self.flows
             .on_tick(self.now, &mut self.counters, &mut handler);
+        self.quic
+            .on_tick(self.now, &mut handler.reading(&mut self.counters));
+        self.flows.leave_room_for(self.quic.heap_bytes());
         while let Some(waiter) = self.reporter.secrets().take_due(self.now) {
             self.wake(waiter, sink);
         }
@@ -101,6 +117,8 @@ impl Engine {
         self.flows
             .finish(self.now, &mut self.counters, &mut handler);
         handler.end_closed(self.now, &mut self.counters);
+        self.quic
+            .finish(self.now, &mut handler.reading(&mut self.counters));
     }
 
     /// Takes a secret of a TLS or QUIC connection, before its packets or up to a minute after.
@@ -146,9 +164,15 @@ impl Engine {
         self.reporter.secrets_waiting()
     }
 
+    /// QUIC connections in their table.
+    pub fn quic_connections(&self) -> usize {
+        self.quic.len()
+    }
+
     /// Bytes held by flows and buffers.
     pub fn heap_bytes(&self) -> usize {
-        self.flows.heap_bytes() + self.decoder.heap_bytes() + self.reporter.heap_bytes()
+        let connections = self.flows.heap_bytes() + self.quic.heap_bytes();
+        connections + self.decoder.heap_bytes() + self.reporter.heap_bytes()
     }
 
     fn wake(&mut self, waiter: Waiter, sink: &mut impl EventSink) {
@@ -160,6 +184,10 @@ impl Engine {
             }
             Waiter::Closed(number) => {
                 handler.wake_closed(number, self.now, &mut self.counters);
+            }
+            Waiter::Quic(number) => {
+                let mut observer = handler.reading(&mut self.counters);
+                self.quic.wake(number, self.now, &mut observer);
             }
         }
     }
@@ -179,7 +207,7 @@ fn read_segment<'a>(
     counters: &mut Counters,
 ) -> Option<Segment<'a>> {
     if packet.protocol != TCP {
-        counters.ip_not_tcp += 1;
+        counters.ip_other_protocol += 1;
         return None;
     }
     let Ok(segment) = Segment::parse(packet) else {
@@ -201,4 +229,22 @@ fn read_segment<'a>(
         }
     }
     Some(segment)
+}
+
+/// The UDP datagram in a packet, when one of its ports is read.
+fn read_datagram<'a>(
+    packet: &IpPacket<'a>,
+    reporter: &Reporter,
+    counters: &mut Counters,
+) -> Option<Datagram<'a>> {
+    let Ok(datagram) = Datagram::parse(packet) else {
+        counters.udp_malformed += 1;
+        return None;
+    };
+    if !reporter.reads_port(datagram.src.port()) && !reporter.reads_port(datagram.dst.port()) {
+        counters.udp_other_ports += 1;
+        return None;
+    }
+    counters.datagrams += 1;
+    Some(datagram)
 }

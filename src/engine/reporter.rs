@@ -87,7 +87,8 @@ impl<K: EventSink> Handler<'_, K> {
         closed::end(now, &mut self.reading(counters));
     }
 
-    fn reading<'b>(&'b mut self, counters: &'b mut Counters) -> Reading<'b, K> {
+    /// The layer above, as it hears what is read.
+    pub(super) fn reading<'b>(&'b mut self, counters: &'b mut Counters) -> Reading<'b, K> {
         Reading {
             reporter: self.reporter,
             sink: self.sink,
@@ -121,7 +122,7 @@ impl<K: EventSink> StreamHandler<Session> for Handler<'_, K> {
 }
 
 /// Hears what a session reads and makes events of it.
-struct Reading<'a, K> {
+pub(super) struct Reading<'a, K> {
     reporter: &'a mut Reporter,
     sink: &'a mut K,
     counters: &'a mut Counters,

@@ -25,6 +25,7 @@ from making import (  # noqa: E402, F401 (each registers its cases)
     networks,
     oddities,
     origin,
+    quic,
     tcp,
     tls,
     wrapped,

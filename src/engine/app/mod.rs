@@ -16,12 +16,10 @@ mod adrift;
 pub mod hpack;
 mod http1;
 mod http2;
-#[allow(dead_code, reason = "QUIC connections feed it next")]
 pub mod http3;
 mod opening;
 mod probe;
 mod proxy;
-#[allow(dead_code, reason = "the engine reads datagrams next")]
 pub mod quic;
 mod request;
 mod session;

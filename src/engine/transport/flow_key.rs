@@ -28,14 +28,14 @@ impl Side {
 /// is no part of it: mirrors show one connection in several, or its two directions in two
 /// ([`Networks`](crate::engine::transport::networks)). IPv4 addresses stand in their mapped form (RFC 4291 §2.5.5.2), which no packet
 /// on a wire bears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey {
     low: Endpoint,
     high: Endpoint,
 }
 
 /// Address, then port, in the order in which they compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Endpoint {
     address: [u32; 4],
     port: u16,

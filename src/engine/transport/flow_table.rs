@@ -42,6 +42,8 @@ pub struct FlowTable<S> {
     waiting: usize,
     /// Bytes that the layer above holds for all flows.
     held: usize,
+    /// Bytes within the same bound that are held elsewhere.
+    elsewhere: usize,
 }
 
 impl<S: FlowState> FlowTable<S> {
@@ -58,6 +60,7 @@ impl<S: FlowState> FlowTable<S> {
             limits,
             waiting: 0,
             held: 0,
+            elsewhere: 0,
         }
     }
 
@@ -79,6 +82,11 @@ impl<S: FlowState> FlowTable<S> {
             + self.timers.len() * TIMER_BYTES
             + self.waiting
             + self.held
+    }
+
+    /// Leaves so many bytes of its memory to what is no flow; kept when the table grows next.
+    pub fn leave_room_for(&mut self, bytes: usize) {
+        self.elsewhere = bytes;
     }
 
     /// Takes one segment and counts it; `handler` is given what became contiguous. Segments that
@@ -373,7 +381,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     }
 
     fn exceeds(&self, further: usize) -> bool {
-        self.table.heap_bytes() + further > self.table.limits.memory_bytes
+        self.table.heap_bytes() + self.table.elsewhere + further > self.table.limits.memory_bytes
     }
 
     fn evict_least(&mut self) -> bool {

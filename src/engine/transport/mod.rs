@@ -1,6 +1,7 @@
-//! From IP packets to ordered bytes: segments, reassembly, the flow table.
+//! From IP packets to ordered bytes: segments, reassembly, the flow table; and to datagrams, which
+//! have no order.
 //!
-//! This layer knows offsets and sides and no protocol above TCP.
+//! This layer knows offsets and sides and no protocol above TCP and UDP.
 
 use std::net::SocketAddr;
 
@@ -12,6 +13,7 @@ use crate::engine::link::Scope;
 mod assembler;
 mod checksum;
 mod copies;
+mod datagram;
 mod flow;
 mod flow_key;
 mod flow_table;
@@ -25,6 +27,7 @@ mod tuple;
 mod waiting;
 
 pub use copies::Copies;
+pub use datagram::{Datagram, DatagramError};
 pub use flow_key::FlowKey;
 pub use flow_table::FlowTable;
 pub use segment::{Segment, SegmentError};

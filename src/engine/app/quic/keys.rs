@@ -14,6 +14,7 @@ use crate::engine::app::tls::hash::Hash;
 use crate::engine::app::tls::keylog::Secret;
 use crate::engine::app::tls::suite::{Cipher, Suite};
 use crate::engine::limits::{QUIC_KEY_UPDATES_MISSED_MAX, QUIC_NUMBER_WINDOWS_TRIED};
+use crate::engine::transport::Direction;
 
 /// What opens the packets of one direction at one level.
 pub(in crate::engine::app) struct Keys {
@@ -85,19 +86,21 @@ impl Keys {
         })
     }
 
-    /// The keys of client and server for Initial packets, by what the client first called the
-    /// server (RFC 9001 §5.2).
+    /// The keys for a side's Initial packets, by what the client first called the server
+    /// (RFC 9001 §5.2).
     pub(in crate::engine::app) fn initial(
         version: Version,
         destination: &ConnectionId,
-    ) -> Option<[Self; 2]> {
+        sender: Direction,
+    ) -> Option<Self> {
         let salt = hmac::Key::new(hmac::HMAC_SHA256, version.salt());
         let initial = hmac::sign(&salt, destination.bytes());
-        let keys = |label| {
-            let secret: [u8; 32] = expand_label(Hash::Sha256, initial.as_ref(), label)?;
-            Self::new(version, Suite::of(INITIAL_SUITE)?, &Secret::new(&secret)?)
+        let label = match sender {
+            Direction::ToServer => "client in",
+            Direction::ToClient => "server in",
         };
-        Some([keys("client in")?, keys("server in")?])
+        let secret: [u8; 32] = expand_label(Hash::Sha256, initial.as_ref(), label)?;
+        Self::new(version, Suite::of(INITIAL_SUITE)?, &Secret::new(&secret)?)
     }
 
     /// Opens a packet whose protected number begins at `number_at`; `largest` is the largest

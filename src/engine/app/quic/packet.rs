@@ -22,8 +22,9 @@ pub enum Packet<'a> {
     Long(LongPacket<'a>),
     /// Protected, with a short header: 1-RTT. It takes the rest of its datagram.
     Short(&'a [u8]),
-    /// The server wants to see the client's address proved.
-    Retry,
+    /// The server wants to see the client's address proved, and wants to be called by this name
+    /// (RFC 9000 §17.2.5).
+    Retry(ConnectionId),
     /// The server speaks none of the client's version.
     Negotiation,
     /// Of a version that is not read; it takes the rest of its datagram.
@@ -47,11 +48,64 @@ pub struct LongPacket<'a> {
     pub number_at: usize,
 }
 
+/// What a packet's content is protected with, in the order of a handshake (RFC 9001 §2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Keys that everybody can derive.
+    Initial,
+    /// Keys of an earlier connection: 0-RTT.
+    Early,
+    /// Keys that the hellos agreed on.
+    Handshake,
+    /// Keys of the connection itself: 1-RTT.
+    Traffic,
+}
+
+/// A protected packet, with what has to be known to open it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed<'a> {
+    /// What it is protected with.
+    pub level: Level,
+    /// Its version; a short header does not say it.
+    pub version: Option<Version>,
+    /// Where in it the protected packet number begins; a short header does not say it either.
+    pub number_at: Option<usize>,
+    /// The whole packet.
+    pub bytes: &'a [u8],
+}
+
 /// Bytes that are no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketError {
     /// Bytes that were left where it begins.
     pub left: usize,
+}
+
+impl<'a> Sealed<'a> {
+    /// One with a short header.
+    pub const fn short(bytes: &'a [u8]) -> Self {
+        Self {
+            level: Level::Traffic,
+            version: None,
+            number_at: None,
+            bytes,
+        }
+    }
+}
+
+impl<'a> From<&LongPacket<'a>> for Sealed<'a> {
+    fn from(packet: &LongPacket<'a>) -> Self {
+        Self {
+            level: match packet.kind {
+                LongKind::ZeroRtt => Level::Early,
+                LongKind::Handshake => Level::Handshake,
+                LongKind::Initial | LongKind::Retry => Level::Initial,
+            },
+            version: Some(packet.version),
+            number_at: Some(packet.number_at),
+            bytes: packet.bytes,
+        }
+    }
 }
 
 impl ConnectionId {
@@ -90,13 +144,17 @@ impl fmt::Debug for ConnectionId {
 }
 
 impl<'a> Packet<'a> {
-    /// Takes the next packet off a datagram; None at its end.
+    /// Takes the next packet off a datagram; None at its end. Zeros behind a packet are none: some
+    /// senders fill their first datagrams up with them.
     ///
     /// # Errors
     /// [`PacketError`] when what is left is none; nothing is left then.
     pub fn next(datagram: &mut &'a [u8]) -> Option<Result<Self, PacketError>> {
         let bytes = std::mem::take(datagram);
         let first = *bytes.first()?;
+        if first == 0 && bytes.iter().all(|byte| *byte == 0) {
+            return None;
+        }
         if first & LONG == 0 {
             return Some(Ok(Self::Short(bytes)));
         }
@@ -120,7 +178,7 @@ impl<'a> Packet<'a> {
         };
         let kind = version.long_kind(first);
         match kind {
-            LongKind::Retry => return Some(Self::Retry),
+            LongKind::Retry => return ConnectionId::new(source).map(Self::Retry),
             LongKind::Initial => drop(vector(reader)?), // the token
             LongKind::ZeroRtt | LongKind::Handshake => {}
         }
@@ -174,7 +232,10 @@ mod tests {
             };
             assert_eq!(packet.source, id("f067a5502a4262b5"));
             assert!(packet.destination.is_empty());
-            assert_eq!(packets(&bytes(set.retry)), [Ok(Packet::Retry)]);
+            assert_eq!(
+                packets(&bytes(set.retry)),
+                [Ok(Packet::Retry(id("f067a5502a4262b5")))]
+            );
             let short = bytes(set.short);
             assert_eq!(packets(&short), [Ok(Packet::Short(&short))]);
         }
@@ -195,6 +256,13 @@ mod tests {
             panic!("{found:?}");
         };
         assert_eq!((one, last), (two, &short[..]));
+    }
+
+    #[test]
+    fn zeros_behind_a_packet_are_none() {
+        let server = bytes(vectors::V1.server_initial);
+        assert_eq!(packets(&[&server[..], &[0; 700]].concat()).len(), 1);
+        assert_eq!(packets(&[0; 30]), []);
     }
 
     #[test]

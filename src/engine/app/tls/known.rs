@@ -116,6 +116,11 @@ impl Known {
         Wanted::Yes
     }
 
+    /// Whether its keys may come.
+    pub(in crate::engine::app) fn is_waiting(&self) -> bool {
+        self.waiter.is_some()
+    }
+
     /// Whether it names a server.
     pub(in crate::engine::app) fn is_named(&self) -> bool {
         self.name().is_some()
@@ -136,7 +141,11 @@ impl Known {
     }
 
     /// It negotiates anew, as another connection to key logs.
-    pub(super) fn rename(&mut self, random: &ClientRandom, observer: &mut dyn Observer) {
+    pub(in crate::engine::app) fn rename(
+        &mut self,
+        random: &ClientRandom,
+        observer: &mut dyn Observer,
+    ) {
         let Some(known) = &mut self.hello else { return };
         let before = std::mem::replace(&mut known.random, *random);
         if let (Some(secrets), Some(waiter)) = (observer.secrets(), self.waiter) {

@@ -4,17 +4,17 @@
 use crate::engine::limits::TLS_MESSAGE_BYTES_MAX;
 
 /// Message types that are looked at.
-pub(super) mod message {
-    pub(in super::super) const CLIENT_HELLO: u8 = 1;
-    pub(in super::super) const SERVER_HELLO: u8 = 2;
-    pub(in super::super) const END_OF_EARLY_DATA: u8 = 5;
-    pub(in super::super) const ENCRYPTED_EXTENSIONS: u8 = 8;
-    pub(in super::super) const KEY_UPDATE: u8 = 24;
+pub(in crate::engine::app) mod message {
+    pub(in crate::engine::app) const CLIENT_HELLO: u8 = 1;
+    pub(in crate::engine::app) const SERVER_HELLO: u8 = 2;
+    pub(in crate::engine::app) const END_OF_EARLY_DATA: u8 = 5;
+    pub(in crate::engine::app) const ENCRYPTED_EXTENSIONS: u8 = 8;
+    pub(in crate::engine::app) const KEY_UPDATE: u8 = 24;
 }
 
 /// One direction's messages, of which at most one is not complete.
 #[derive(Debug, Default)]
-pub(super) struct Messages {
+pub(in crate::engine::app) struct Messages {
     /// Header and body of a message that is looked at, or part of a header.
     buffer: Vec<u8>,
     /// Bytes that are still to be passed over.
@@ -25,7 +25,7 @@ pub(super) struct Messages {
 
 /// What is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(in crate::engine::app) enum Next {
     /// A message of this type is complete.
     Message(u8),
     /// More bytes are needed.
@@ -37,7 +37,7 @@ pub(super) enum Next {
 impl Messages {
     /// Takes bytes of `rest` until a message is complete, which then stands in
     /// [`body`](Self::body) until the next call.
-    pub(super) fn next(&mut self, rest: &mut &[u8]) -> Next {
+    pub(in crate::engine::app) fn next(&mut self, rest: &mut &[u8]) -> Next {
         if std::mem::take(&mut self.done) {
             self.buffer = Vec::new();
         }
@@ -69,25 +69,25 @@ impl Messages {
     }
 
     /// The body of the message that is complete.
-    pub(super) fn body(&self) -> &[u8] {
+    pub(in crate::engine::app) fn body(&self) -> &[u8] {
         self.buffer.get(HEADER_BYTES..).unwrap_or_default()
     }
 
     /// Whether part of a message that is looked at is held.
-    pub(super) fn is_within_message(&self) -> bool {
+    pub(in crate::engine::app) fn is_within_message(&self) -> bool {
         !self.done && !self.buffer.is_empty()
     }
 
     /// So many bytes did not come: a message begins behind them, unless all of them belong to
     /// one that is passed over.
-    pub(super) fn miss(&mut self, bytes: usize) {
+    pub(in crate::engine::app) fn miss(&mut self, bytes: usize) {
         let left = self.skip.checked_sub(bytes);
         *self = Self::default();
         self.skip = left.unwrap_or_default();
     }
 
     /// Bytes on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
+    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
         self.buffer.capacity()
     }
 

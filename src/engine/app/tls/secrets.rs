@@ -23,6 +23,8 @@ pub enum Waiter {
     Flow(FlowKey),
     /// A connection that is over and still waits for its keys, by its number.
     Closed(u64),
+    /// A QUIC connection, by its number.
+    Quic(u64),
 }
 
 /// Lines of key logs and those who wait for them.

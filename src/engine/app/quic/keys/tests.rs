@@ -6,7 +6,8 @@ const DESTINATION: &str = "8394c8f03e515708";
 
 fn initial(version: Version) -> [Keys; 2] {
     let id = ConnectionId::new(&bytes(DESTINATION)).unwrap();
-    Keys::initial(version, &id).unwrap()
+    [Direction::ToServer, Direction::ToClient]
+        .map(|sender| Keys::initial(version, &id, sender).unwrap())
 }
 
 fn each(check: impl Fn(Version, &Vectors)) {

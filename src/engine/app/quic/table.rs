@@ -1,0 +1,489 @@
+//! All QUIC connections, within a bound on their memory: which of them a datagram belongs to, and
+//! which are forgotten first.
+//!
+//! A connection is found by the addresses and ports of its datagrams and, when those have changed,
+//! by the names that its sides gave themselves (RFC 9000 §5.2, §9). One whose host is not watched,
+//! or of which all is told, stays as an empty place, so that what still comes of it is known.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::engine::app::Observer;
+use crate::engine::app::quic::connection::{Connection, Outcome};
+use crate::engine::app::quic::early_birds::EarlyBirds;
+use crate::engine::app::quic::entry::{Entry, Rank};
+use crate::engine::app::quic::initial::Initial;
+use crate::engine::app::quic::names::Names;
+use crate::engine::app::quic::packet::{ConnectionId, LongPacket, Packet};
+use crate::engine::app::quic::version::LongKind;
+use crate::engine::event::{Flags, Scheme};
+use crate::engine::frame::Timestamp;
+use crate::engine::limits::{
+    FLOWS_FORGOTTEN_PER_TICK_MAX, Limits, QUIC_CONNECTION_ID_BYTES_MAX, QUIC_IDLE,
+    QUIC_MEMORY_DIVISOR, QUIC_PATHS_MAX,
+};
+use crate::engine::transport::{Datagram, Direction, FlowKey, StreamContext};
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Connections {
+    entries: HashMap<u64, Entry>,
+    /// The connections between two addresses and ports, the oldest first.
+    paths: HashMap<FlowKey, Vec<u64>>,
+    names: BTreeSet<(ConnectionId, u64)>,
+    /// How many of those names have so many bytes.
+    name_lengths: [u32; QUIC_CONNECTION_ID_BYTES_MAX + 1],
+    /// In the order in which they are forgotten.
+    order: BTreeSet<(Rank, u32, u64)>,
+    early_birds: EarlyBirds,
+    last: u64,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Connections {
+    /// None yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            entries: HashMap::new(),
+            paths: HashMap::new(),
+            names: BTreeSet::new(),
+            name_lengths: [0; QUIC_CONNECTION_ID_BYTES_MAX + 1],
+            order: BTreeSet::new(),
+            early_birds: EarlyBirds::default(),
+            last: 0,
+            bytes: 0,
+            bytes_max: limits.memory_bytes / QUIC_MEMORY_DIVISOR,
+        }
+    }
+
+    /// Connections in the table, with those of which nothing more is read.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes held.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes + self.early_birds.heap_bytes()
+    }
+
+    /// Takes a datagram; `observer` is told what is read.
+    pub fn on_datagram(
+        &mut self,
+        datagram: &Datagram<'_>,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+    ) {
+        let mut rest = datagram.payload;
+        let first = Packet::next(&mut rest);
+        let first = first.and_then(Result::ok);
+        if !first.is_some_and(|packet| self.on_packet(packet, datagram, now, observer)) {
+            observer.counters().quic_unknown += 1;
+            return self.keep_early_bird(datagram, first, now);
+        }
+        while let Some(Ok(packet)) = Packet::next(&mut rest) {
+            self.on_packet(packet, datagram, now, observer);
+        }
+    }
+
+    /// Lets capture time pass: silent connections are forgotten.
+    pub fn on_tick(&mut self, now: Timestamp, observer: &mut dyn Observer) {
+        let second = seconds(now);
+        for rank in Rank::ALL {
+            for _ in 0..FLOWS_FORGOTTEN_PER_TICK_MAX {
+                let oldest = self.order.range((rank, 0, 0)..).next().copied();
+                let Some((_, seen, number)) = oldest.filter(|(found, ..)| *found == rank) else {
+                    break;
+                };
+                if u64::from(second.saturating_sub(seen)) <= QUIC_IDLE.as_secs() {
+                    break;
+                }
+                self.remove(number, now, observer);
+            }
+        }
+    }
+
+    /// A secret came for a connection, or it is time.
+    pub fn wake(&mut self, number: u64, now: Timestamp, observer: &mut dyn Observer) {
+        self.work(number, now, observer, |connection, entry, observer| {
+            connection.on_wake(now, &mut entry.names, observer)
+        });
+    }
+
+    /// The capture ended.
+    pub fn finish(&mut self, now: Timestamp, observer: &mut dyn Observer) {
+        while let Some((_, _, number)) = self.order.first().copied() {
+            self.remove(number, now, observer);
+        }
+    }
+
+    /// Gives a packet to its connection; whether there is one.
+    fn on_packet(
+        &mut self,
+        packet: Packet<'_>,
+        datagram: &Datagram<'_>,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+    ) -> bool {
+        match packet {
+            Packet::Long(packet) => self.on_long(&packet, datagram, now, observer),
+            Packet::Short(bytes) => self.on_short(bytes, datagram, now, observer),
+            Packet::Retry(name) => self.on_retry(name, datagram, observer),
+            Packet::Negotiation | Packet::OtherVersion(_) => {
+                observer.counters().quic_other_version += 1;
+                true
+            }
+        }
+    }
+
+    fn on_long(
+        &mut self,
+        packet: &LongPacket<'_>,
+        datagram: &Datagram<'_>,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+    ) -> bool {
+        let found = self.find(datagram, |entry, direction| entry.owns(packet, direction));
+        let found = found.or_else(|| self.find_named(packet.destination, datagram, observer));
+        let number = match found {
+            Some(number) => number,
+            None if packet.kind == LongKind::Initial => {
+                match self.open(packet, datagram, now, observer) {
+                    Some(number) => number,
+                    None => return false,
+                }
+            }
+            None => return false,
+        };
+        let again = self.work(number, now, observer, |connection, entry, observer| {
+            let context = context(datagram, entry.direction(datagram), now);
+            connection.on_long(packet, &context, &mut entry.names, observer)
+        });
+        if let Some(random) = again {
+            self.merge(number, &random, datagram, now, observer);
+        }
+        true
+    }
+
+    fn on_short(
+        &mut self,
+        packet: &[u8],
+        datagram: &Datagram<'_>,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+    ) -> bool {
+        let named = |entry: &Entry, direction| entry.names.begins(direction, packet);
+        let found = self.find(datagram, named);
+        let found = found.or_else(|| self.newest(datagram));
+        let Some(number) = found.or_else(|| self.find_short(packet, datagram, observer)) else {
+            let [src, dst] = [datagram.src, datagram.dst].map(|one| one.ip());
+            let is_watched = observer.is_watched_server(dst) || observer.is_watched_server(src);
+            let is_quic = packet.first().is_some_and(|first| first & FIXED_BIT != 0);
+            observer.counters().quic_no_hello += u64::from(is_watched && is_quic);
+            return false;
+        };
+        self.work(number, now, observer, |connection, entry, observer| {
+            let context = context(datagram, entry.direction(datagram), now);
+            connection.on_short(packet, &context, &mut entry.names, observer)
+        });
+        true
+    }
+
+    /// The server wants to be called otherwise, and the client will say its hello again.
+    fn on_retry(
+        &mut self,
+        name: ConnectionId,
+        datagram: &Datagram<'_>,
+        observer: &mut dyn Observer,
+    ) -> bool {
+        observer.counters().quic_retries += 1;
+        let is_client = |_: &Entry, direction| direction == Direction::ToClient;
+        let Some(number) = self.find(datagram, is_client) else {
+            return false;
+        };
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.names.learn(Direction::ToServer, name);
+        }
+        self.note_names(number);
+        true
+    }
+
+    /// The connection between a datagram's addresses that it belongs to.
+    fn find(
+        &self,
+        datagram: &Datagram<'_>,
+        owns: impl Fn(&Entry, Direction) -> bool,
+    ) -> Option<u64> {
+        let numbers = self.paths.get(&key_of(datagram))?;
+        let mut newest_first = numbers.iter().rev();
+        let found = newest_first.find(|number| {
+            let entry = self.entries.get(number);
+            entry.is_some_and(|entry| owns(entry, entry.direction(datagram)))
+        });
+        found.copied()
+    }
+
+    /// The last that was opened between a datagram's addresses.
+    fn newest(&self, datagram: &Datagram<'_>) -> Option<u64> {
+        self.paths.get(&key_of(datagram))?.last().copied()
+    }
+
+    /// A connection whose addresses have changed, by its receiver's name.
+    fn find_named(
+        &mut self,
+        name: ConnectionId,
+        datagram: &Datagram<'_>,
+        observer: &mut dyn Observer,
+    ) -> Option<u64> {
+        let called = self.names.range((name, 0)..=(name, u64::MAX));
+        let mut called = called.map(|(_, number)| *number);
+        let number = called.find(|number| {
+            let entry = self.entries.get(number);
+            entry.is_some_and(|entry| entry.is_called(&name, datagram))
+        })?;
+        observer.counters().quic_migrations += 1;
+        self.add_path(number, key_of(datagram));
+        Some(number)
+    }
+
+    /// The same for a packet that does not say how long its receiver's name is.
+    fn find_short(
+        &mut self,
+        packet: &[u8],
+        datagram: &Datagram<'_>,
+        observer: &mut dyn Observer,
+    ) -> Option<u64> {
+        let lengths = self.name_lengths;
+        let in_use = lengths.iter().enumerate().filter(|(_, names)| **names > 0);
+        in_use.map(|(length, _)| length).find_map(|length| {
+            let name = ConnectionId::new(packet.get(1..=length)?)?;
+            self.find_named(name, datagram, observer)
+        })
+    }
+
+    /// A connection begins, if this is a client's first packet.
+    fn open(
+        &mut self,
+        packet: &LongPacket<'_>,
+        datagram: &Datagram<'_>,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+    ) -> Option<u64> {
+        let Some(initial) = Initial::of_first(packet, &mut Vec::new()) else {
+            observer.counters().quic_initials_refused += 1;
+            return None;
+        };
+        observer.counters().quic_connections += 1;
+        self.last += 1;
+        let number = self.last;
+        let others = self.paths.get(&key_of(datagram));
+        let others = others.into_iter().flatten();
+        let others = others.filter_map(|other| self.entries.get(other)?.random());
+        let connection = Connection::new(number, initial, others.collect());
+        let names = Names::of_first(packet);
+        let entry = Entry::new(datagram.dst, names, connection, seconds(now));
+        self.bytes += entry.bytes;
+        self.order.insert((entry.rank, entry.second, number));
+        self.entries.insert(number, entry);
+        self.add_path(number, key_of(datagram));
+        self.note_names(number);
+        self.read_early_birds(datagram, now, observer);
+        Some(number)
+    }
+
+    /// The newer of two connections turned out to be the older one.
+    fn merge(
+        &mut self,
+        newer: u64,
+        random: &[u8; 32],
+        datagram: &Datagram<'_>,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+    ) {
+        let is_same = |entry: &Entry, _| entry.random().as_ref() == Some(random);
+        let older = self.find(datagram, is_same);
+        let Some(gone) = self.take(newer) else { return };
+        let Some(older) = older else { return };
+        let Some(entry) = self.entries.get_mut(&older) else {
+            return;
+        };
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            for name in gone.names.of_receiver(direction) {
+                entry.names.learn(direction, *name);
+            }
+        }
+        if let (Some(connection), Some(other)) = (&mut entry.connection, gone.connection) {
+            connection.go_on_as(*other);
+        }
+        self.note_names(older);
+        self.note(older, now, observer);
+    }
+
+    /// Lets a connection read something, and keeps account of what that changed; which other one
+    /// it turned out to be.
+    fn work(
+        &mut self,
+        number: u64,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+        act: impl FnOnce(&mut Connection, &mut Entry, &mut dyn Observer) -> Outcome,
+    ) -> Option<[u8; 32]> {
+        let entry = self.entries.get_mut(&number)?;
+        let Some(mut connection) = entry.connection.take() else {
+            self.note(number, now, observer);
+            return None;
+        };
+        let outcome = act(&mut connection, entry, observer);
+        let mut again = None;
+        match outcome {
+            Outcome::Over => {
+                entry.end_as(connection.random());
+                connection.give_up(now, observer);
+            }
+            Outcome::Again(random) => {
+                again = Some(random);
+                entry.connection = Some(connection);
+            }
+            Outcome::GoesOn => entry.connection = Some(connection),
+        }
+        self.note_names(number);
+        self.note(number, now, observer);
+        again
+    }
+
+    /// A connection's names are made known.
+    fn note_names(&mut self, number: u64) {
+        let Some(entry) = self.entries.get_mut(&number) else {
+            return;
+        };
+        for name in entry.names.take_fresh() {
+            if self.names.insert((name, number)) {
+                if let Some(names) = self.name_lengths.get_mut(name.len()) {
+                    *names += 1;
+                }
+            }
+        }
+    }
+
+    /// Keeps account of a connection, and the bound.
+    fn note(&mut self, number: u64, now: Timestamp, observer: &mut dyn Observer) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            let before = (entry.rank, entry.second, number);
+            self.bytes -= entry.bytes;
+            entry.note(seconds(now));
+            self.bytes += entry.bytes;
+            let after = (entry.rank, entry.second, number);
+            if before != after {
+                self.order.remove(&before);
+                self.order.insert(after);
+            }
+        }
+        while self.bytes > self.bytes_max {
+            let Some((rank, _, number)) = self.order.first().copied() else {
+                return;
+            };
+            observer.counters().quic_evicted += u64::from(rank != Rank::Over);
+            observer.counters().quic_evicted_watched += u64::from(rank == Rank::Watched);
+            self.remove(number, now, observer);
+        }
+    }
+
+    /// A connection is seen between other addresses.
+    fn add_path(&mut self, number: u64, key: FlowKey) {
+        let Some(entry) = self.entries.get_mut(&number) else {
+            return;
+        };
+        entry.paths.push(key);
+        self.paths.entry(key).or_default().push(number);
+        if entry.paths.len() > QUIC_PATHS_MAX {
+            let oldest = entry.paths.remove(0);
+            self.leave_path(number, &oldest);
+        }
+    }
+
+    fn leave_path(&mut self, number: u64, key: &FlowKey) {
+        if let Some(numbers) = self.paths.get_mut(key) {
+            numbers.retain(|one| *one != number);
+            if numbers.is_empty() {
+                self.paths.remove(key);
+            }
+        }
+    }
+
+    fn remove(&mut self, number: u64, now: Timestamp, observer: &mut dyn Observer) {
+        if let Some(connection) = self.take(number).and_then(|entry| entry.connection) {
+            connection.give_up(now, observer);
+        }
+    }
+
+    fn take(&mut self, number: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&number)?;
+        self.order.remove(&(entry.rank, entry.second, number));
+        self.bytes -= entry.bytes;
+        for key in &entry.paths {
+            self.leave_path(number, key);
+        }
+        for name in entry.names.all() {
+            if self.names.remove(&(*name, number)) {
+                if let Some(names) = self.name_lengths.get_mut(name.len()) {
+                    *names -= 1;
+                }
+            }
+        }
+        Some(entry)
+    }
+
+    /// What may belong to a connection whose first packet is still to come is kept for a moment.
+    fn keep_early_bird(
+        &mut self,
+        datagram: &Datagram<'_>,
+        packet: Option<Packet<'_>>,
+        now: Timestamp,
+    ) {
+        if matches!(packet, Some(Packet::Long(_))) {
+            self.early_birds.keep(datagram, now);
+        }
+    }
+
+    /// Reads what came before the first packet of its connection.
+    fn read_early_birds(
+        &mut self,
+        first: &Datagram<'_>,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+    ) {
+        for bird in self.early_birds.take(&key_of(first), now) {
+            self.on_datagram(&bird.datagram(), bird.time, observer);
+        }
+    }
+}
+
+fn key_of(datagram: &Datagram<'_>) -> FlowKey {
+    FlowKey::between(datagram.src, datagram.dst)
+}
+
+fn context(datagram: &Datagram<'_>, direction: Direction, time: Timestamp) -> StreamContext {
+    StreamContext {
+        time,
+        scope: datagram.scope,
+        offset: 0,
+        acked: None,
+        src: datagram.src,
+        dst: datagram.dst,
+        direction,
+        flags: Flags::NONE,
+        scheme: Scheme::Https,
+    }
+}
+
+/// Whole seconds, all that the order of silent connections needs.
+fn seconds(time: Timestamp) -> u32 {
+    u32::try_from(time.as_nanos() / 1_000_000_000).unwrap_or(u32::MAX)
+}
+
+/// The bit that is set in packets of QUIC, unless both sides do without it (RFC 9287).
+const FIXED_BIT: u8 = 0x40;
