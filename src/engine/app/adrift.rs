@@ -32,6 +32,12 @@ pub(super) enum Bearing<'a> {
     None,
     /// In TLS.
     Tls,
+    /// At the start of TLS, with the hello of this side's: what was held, and the rest.
+    TlsHello {
+        client: Direction,
+        held: Vec<u8>,
+        rest: &'a [u8],
+    },
     /// In HTTP/1, at a first line: it begins with bytes that were held and goes on with the rest.
     Http1 {
         http1: Http1,
@@ -50,12 +56,12 @@ enum Start {
     Unseen,
     /// So far like the preface of HTTP/2, which is so many bytes of it.
     Preface(u8),
-    /// So far like a TLS record: its type.
-    TlsType,
-    /// Its type and the first half of its version.
-    TlsVersion,
-    /// Like a TLS record (RFC 8446 §5.1).
+    /// So far like a TLS record (RFC 8446 §5.1): so many bytes of it.
+    Record([u8; RECORD_START], u8),
+    /// Like a TLS record.
     Tls,
+    /// Like a handshake record that begins with a hello.
+    Hello { from_client: bool },
     /// Otherwise.
     Other,
 }
@@ -72,9 +78,18 @@ impl Adrift {
         let side = self.side(direction);
         side.since.get_or_insert(context.offset);
         let mut rest = bytes;
+        let held = side.start.held();
         side.start = side.start.after(&mut rest);
-        if side.start == Start::Tls {
-            return Bearing::Tls;
+        match side.start {
+            Start::Tls => return Bearing::Tls,
+            Start::Hello { from_client } => {
+                return Bearing::TlsHello {
+                    client: client_of(direction, from_client),
+                    held,
+                    rest: bytes,
+                };
+            }
+            _ => {}
         }
         if side.start == Start::Preface(PREFACE_LENGTH) {
             let http2 = self.after_preface(direction);
@@ -175,9 +190,11 @@ impl Search {
         self.owed = Owed::for_gap(length, part, context.acked).or(self.owed);
         self.hunt = Hunt::LineStart;
         self.gap = true;
-        if matches!(self.start, Start::Preface(_)) {
-            self.start = Start::Other;
-        }
+        self.start = match self.start {
+            Start::Preface(_) => Start::Other,
+            Start::Record(..) => Start::Unseen,
+            other => other,
+        };
     }
 }
 
@@ -192,15 +209,41 @@ impl Start {
         if let Some(done) = of_preface {
             return pass_preface(done, bytes).map_or(Self::Other, Self::Preface);
         }
-        bytes
-            .iter()
-            .take(3)
-            .fold(self, |start, byte| match (start, byte) {
-                (Self::Unseen, 0x14..=0x17) => Self::TlsType,
-                (Self::TlsType, 0x03) => Self::TlsVersion,
-                (Self::TlsVersion, 0..=4) | (Self::Tls, _) => Self::Tls,
-                _ => Self::Other,
-            })
+        let (mut record, mut length) = match self {
+            Self::Unseen => ([0; RECORD_START], 0),
+            Self::Record(record, length) => (record, length),
+            other => return other,
+        };
+        for byte in *bytes {
+            let Some(place) = record.get_mut(usize::from(length)) else {
+                break;
+            };
+            *place = *byte;
+            length += 1;
+        }
+        Self::of_record(record, length)
+    }
+
+    fn of_record(record: [u8; RECORD_START], length: u8) -> Self {
+        let seen = record.get(..usize::from(length)).unwrap_or_default();
+        match seen {
+            [] => Self::Unseen,
+            [0x16, 3, 0..=4, _, _, 1] => Self::Hello { from_client: true },
+            [0x16, 3, 0..=4, _, _, 2] => Self::Hello { from_client: false },
+            [0x16, 3, 0..=4, _, _, _] => Self::Tls,
+            [0x16] | [0x16, 3] | [0x16, 3, 0..=4, ..] => Self::Record(record, length),
+            [0x14..=0x17, 3, 0..=4, ..] => Self::Tls,
+            [0x14..=0x17] | [0x14..=0x17, 3] => Self::Record(record, length),
+            _ => Self::Other,
+        }
+    }
+
+    /// What is held of a TLS record.
+    fn held(self) -> Vec<u8> {
+        match self {
+            Self::Record(record, length) => record.into_iter().take(length.into()).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -211,5 +254,7 @@ fn client_of(direction: Direction, from_client: bool) -> Direction {
     }
 }
 
+/// Header of a record and type of its first handshake message.
+const RECORD_START: usize = 6;
 #[allow(clippy::cast_possible_truncation, reason = "24 bytes")]
 const PREFACE_LENGTH: u8 = PREFACE.len() as u8;

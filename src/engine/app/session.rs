@@ -235,6 +235,11 @@ impl Session {
         match adrift.feed(context, bytes, observer) {
             Bearing::None => {}
             Bearing::Tls => self.end_tls(context, observer),
+            Bearing::TlsHello { client, held, rest } => {
+                observer.counters().streams_tls += 1;
+                self.state = State::Tls(Box::new(Tls::new(client, None)));
+                self.read(context, [&held, rest], observer);
+            }
             Bearing::Http1 { http1, held, rest } => {
                 self.state = State::Http1(Box::new(http1));
                 self.read(context, [&held, rest], observer);
