@@ -43,6 +43,11 @@ pub const PROBE_BYTES_MAX: usize = 128;
 /// Bytes of a handshake message that is looked at, such as a ClientHello: those with several
 /// post-quantum keys have under 10,000.
 pub const TLS_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one side's handshake messages in TLS 1.2 and older that are kept for making a master
+/// secret: chains of certificates have under 10,000.
+pub const TLS_TRANSCRIPT_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a record's content (RFC 8446 §5.1, RFC 5246 §6.2.1).
+pub const TLS_PLAIN_BYTES_MAX: usize = 1 << 14;
 /// Bytes of one direction's TLS records that wait for their key: a request head of the largest
 /// size, or a minute of a slow page.
 pub const TLS_HELD_BYTES_PER_DIRECTION_MAX: usize = 256 * 1024;

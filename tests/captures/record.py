@@ -6,7 +6,10 @@
 
 Each recording is a file in `recordings/`: the bytes of both sides in their order, the key log, and
 what was said inside, with the place of the piece that completed it.
-Needs openssl (3.0 or later) and gnutls-cli, gnutls-serv; speaks over loopback only. Keys are drawn
+Needs openssl (3.0 or later) and gnutls-cli, gnutls-serv; speaks over loopback only. What Debian's
+OpenSSL leaves out (SSL 3.0, compression, DES, IDEA) needs one that was built with `enable-ssl3
+enable-ssl3-method enable-weak-ssl-ciphers enable-idea zlib`, which OLD_OPENSSL names (its legacy provider:
+OPENSSL_MODULES); without it those are said to be left out. Keys are drawn
 anew each time, so that what comes out differs from run to run; `make.py` never runs this.
 """
 
@@ -76,10 +79,23 @@ for number, flag in (("10", "-tls1"), ("11", "-tls1_1")):
         openssl(f"{number}-aes128-sha{name}", client=[flag, "-cipher", "AES128-SHA:@SECLEVEL=0", *more],
                 server=["-cipher", "AES128-SHA:@SECLEVEL=0"])
 
+for cipher in ("ECDHE-ARIA128-GCM-SHA256", "DHE-RSA-ARIA256-GCM-SHA384", "ARIA128-GCM-SHA256"):
+    openssl(f"12-{cipher.lower()}", client=tls12(cipher), server=["-cipher", cipher + ":@SECLEVEL=0"])
+openssl("12-aes128-sha256-plain-master", client=tls12("AES128-SHA256"),
+        server=["-cipher", "AES128-SHA256:@SECLEVEL=0"], no_ems=True)
+for cipher in ("AES128-SHA", "DES-CBC3-SHA", "RC4-MD5", "NULL-SHA", "IDEA-CBC-SHA"):
+    openssl(f"ssl3-{cipher.lower()}", client=["-ssl3", "-cipher", cipher + ":@SECLEVEL=0"],
+            server=["-ssl3", "-cipher", cipher + ":@SECLEVEL=0"], old=True)
+for cipher in ("IDEA-CBC-SHA",):
+    openssl(f"10-{cipher.lower()}", client=["-tls1", "-cipher", cipher + ":@SECLEVEL=0"],
+            server=["-cipher", cipher + ":@SECLEVEL=0"], old=True)
+
 BASE = "NONE:+COMP-NULL:+CTYPE-X509:+SIGN-ALL:+GROUP-ALL:%VERIFY_ALLOW_BROKEN:%VERIFY_ALLOW_SIGN_WITH_SHA1"
 for number, version in (("10", "TLS1.0"), ("11", "TLS1.1"), ("12", "TLS1.2")):
     gnutls(f"{number}-3des", f"{BASE}:+VERS-{version}:+RSA:+3DES-CBC:+SHA1")
     gnutls(f"{number}-rc4", f"{BASE}:+VERS-{version}:+RSA:+ARCFOUR-128:+SHA1")
+for bits, hash in (("128", "SHA256"), ("256", "SHA384")):
+    gnutls(f"12-camellia{bits}-gcm-{hash.lower()}", f"{BASE}:+VERS-TLS1.2:+RSA:+CAMELLIA-{bits}-GCM:+AEAD")
 gnutls("12-rc4-md5", f"{BASE}:+VERS-TLS1.2:+RSA:+ARCFOUR-128:+MD5")
 gnutls("12-3des-mac-first", f"{BASE}:+VERS-TLS1.2:+RSA:+3DES-CBC:+SHA1:%NO_ETM")
 
@@ -87,6 +103,7 @@ MANY = [("C", request("/1")), ("S", response("404 Not Found", b"x" * 40_000)),
         ("C", request("/2", "HEAD")), ("S", response("301 Moved", head=True)),
         ("C", request("/3") + request("/4")), ("S", response() + response("204 No Content"))]
 openssl("13-many", client=["-tls1_3", "-alpn", "h2,http/1.1"], server=["-alpn", "http/1.1"], script=MANY)
+openssl("12-compressed", client=["-tls1_2", "-comp"], server=["-comp"], script=MANY, old=True)
 openssl("12-many", client=["-tls1_2", "-alpn", "h2,http/1.1"], server=["-alpn", "http/1.1"], script=MANY)
 openssl("13-key-update", client=["-tls1_3"], script=[
     ("C", request("/1")), ("S", response()), ("C", "K"), ("C", request("/2")), ("S", response("404 Not Found")),
@@ -204,10 +221,16 @@ def record(name, folder):
     if kind == "gnutls":
         return gnutls_pair(server, key, cert, keys)
     port = free_port()
-    command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-key", key, "-cert", cert, "-quiet",
-               "-naccept", "3", *[named.get(word, word) for word in server]]
+    program = os.environ["OLD_OPENSSL"] if how.get("old") else "openssl"
+    legacy = ["-provider", "legacy", "-provider", "default"] if how.get("old") else []
+    if how.get("no_ems"):
+        config = folder / "openssl.cnf"
+        config.write_text(NO_EMS)
+        os.environ["OPENSSL_CONF"] = str(config)
+    command = [program, "s_server", "-accept", f"127.0.0.1:{port}", "-key", key, "-cert", cert, "-quiet",
+               "-naccept", "3", *legacy, *[named.get(word, word) for word in server]]
     # With -quiet what is said is sent as it is; K, k and R are commands only without it.
-    connect = ["openssl", "s_client", "-keylogfile", keys, *([] if how.get("commands") else ["-quiet"]),
+    connect = [program, "s_client", "-keylogfile", keys, *legacy, *([] if how.get("commands") else ["-quiet"]),
                *([] if "-noservername" in client else ["-servername", HOST]),
                *[named.get(word, word) for word in client]]
     serving = Party(*command)
@@ -279,8 +302,22 @@ def gnutls_pair(priority, key, cert, keys):
     return proxy.passed, keys.read_text(), said
 
 
+NO_EMS = """openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = default
+[default]
+Options = -ExtendedMasterSecret
+"""
+
+
 def main(names):
     for name in names or CASES:
+        os.environ.pop("OPENSSL_CONF", None)
+        if CASES[name][4].get("old") and "OLD_OPENSSL" not in os.environ:
+            print(name, "left out: OLD_OPENSSL names no program")
+            continue
         with tempfile.TemporaryDirectory() as folder:
             passed, keys, said = record(name, pathlib.Path(folder))
         joined = []

@@ -42,7 +42,7 @@ class Hello:
         ciphers = [one for one in self.ciphers if one not in GREASE]
         kinds = [kind for kind, _ in self.extensions if kind not in GREASE]
         versions = [one for one in numbers((self.body(43) or b"")[1:]) if one not in GREASE]
-        version = {0x304: "13", 0x303: "12", 0x302: "11", 0x301: "10"}[max(versions or [self.version])]
+        version = {0x304: "13", 0x303: "12", 0x302: "11", 0x301: "10", 0x300: "s3"}[max(versions or [self.version])]
         protocol = (self.protocols() or [b"00"])[0].decode()
         signatures = [one for one in numbers((self.body(13) or b"")[2:]) if one not in GREASE]
         sorted_kinds = sorted(kind for kind in kinds if kind not in (0, 16))

@@ -110,6 +110,14 @@ for number, version in (("10", "1.0"), ("11", "1.1")):
     plain(f"{number}-aes128-sha-mac-first", f"TLS {version}, AES-CBC")
 plain("12-ecdhe-rsa-aes128-sha-mac-first", "TLS 1.2, AES-CBC with SHA-1, the MAC first")
 plain("12-ecdhe-rsa-aes256-sha384-mac-first", "TLS 1.2, AES-CBC with SHA-384, the MAC first")
+for suite in ("ecdhe-aria128-gcm-sha256", "dhe-rsa-aria256-gcm-sha384", "aria128-gcm-sha256"):
+    plain(f"12-{suite}", f"TLS 1.2, {suite}")
+for suite in ("camellia128-gcm-sha256", "camellia256-gcm-sha384"):
+    plain(f"12-{suite}", f"TLS 1.2, {suite} (GnuTLS)")
+for suite in ("aes128-sha", "des-cbc3-sha", "rc4-md5", "null-sha", "idea-cbc-sha"):
+    plain(f"ssl3-{suite}", f"SSL 3.0, {suite}")
+plain("10-idea-cbc-sha", "TLS 1.0, IDEA")
+plain("12-compressed", "TLS 1.2: records that are compressed (DEFLATE)")
 plain("12-rc4-md5", "TLS 1.2, RC4 with MD5 (GnuTLS)")
 plain("12-3des-mac-first", "TLS 1.2, 3DES, the MAC first (GnuTLS)")
 plain("13-many", "TLS 1.3: requests one after the other and at once, a long answer, HEAD", alpn="http/1.1")
@@ -124,6 +132,56 @@ plain("12-resumed-ticket", "TLS 1.2: a session resumed by its ticket")
 plain("13-early-data", "TLS 1.3: a request as early data, and one after it")
 plain("13-early-data-refused", "TLS 1.3: early data that the server refuses")
 plain("13-no-name", "TLS 1.3: no server name; the Host field names the host")
+
+
+def other_lines(name, shows, recordings, line):
+    """A case whose key log has another line in the place of that with the master secret."""
+
+    @case(name, shows)
+    def _(test):
+        for number, recorded in enumerate(recordings):
+            recording = Recording(recorded)
+            one = flow(test, ("203.0.113.77", 40001 + number))
+            expect(test, one, recording, play(one, recording))
+            words = {first: rest for first, rest in (row.split(" ", 1) for row in recording.keys.splitlines())}
+            test.files["keys.log"] = test.files.get("keys.log", "") + line(words, recording) + "\n"
+
+
+def pre_master(words, _):
+    random, secret = words["CLIENT_RANDOM"].split()[0], words["RSA"].split()[1]
+    return f"PMS_CLIENT_RANDOM {random} {secret}"
+
+
+def of_session(words, recording):
+    """As `openssl s_client` shows it."""
+    hello = next(data for side, data in recording.pieces if side == "S")
+    session = hello[44:44 + hello[43]]
+    return f"RSA Session-ID:{session.hex().upper()} Master-Key:{words['CLIENT_RANDOM'].split()[1].upper()}"
+
+
+RSA = ("12-aes128-sha256", "12-aes256-gcm-sha384", "12-aes128-sha256-plain-master", "11-aes128-sha", "10-aes128-sha",
+       "ssl3-aes128-sha")
+other_lines("tls-key-log-rsa", "a key log of what clients encrypt to servers, with and without its binding to the "
+            "handshake, TLS 1.2 to SSL 3.0", RSA, lambda words, _: "RSA " + words["RSA"])
+other_lines("tls-key-log-pre-master", "the same by the hello's random bytes", RSA, pre_master)
+other_lines("tls-key-log-session", "a master secret by its session's id", ["12-resumed-ticket", "12-camellia128-gcm-sha256"], of_session)
+
+
+@case("tls-key-log-rsa-late", "what the client encrypted is in the key log when the connection is over: flagged")
+def _(test):
+    recording = Recording("12-aes128-sha256")
+    recording.keys = "".join(line + "\n" for line in recording.keys.splitlines() if line.startswith("RSA"))
+    one = flow(test)
+    expect(test, one, recording, play(one, recording), flags=["late_key"])
+    with_secrets(test, recording)
+
+
+@case("tls-null-no-keys", "suites that do not encrypt, without a key log: requests and answers are read all the same")
+def _(test):
+    for number, recorded in enumerate(("12-null-sha256", "12-null-md5", "ssl3-null-sha")):
+        recording = Recording(recorded)
+        one = flow(test, ("203.0.113.77", 40001 + number))
+        expect(test, one, recording, play(one, recording))
 
 
 @case("tls-13-bytewise", "TLS 1.3 in segments of one byte")
@@ -276,6 +334,31 @@ def _(test):
     play(one, recording)
     test.tape.frames = test.tape.frames[12:]
     test.files["keys.log"] = recording.keys
+
+
+@case("tls-syn-unseen", "a capture that begins with the hellos, one of them cut within its first bytes: read, flagged")
+def _(test):
+    for number, (name, size) in enumerate((("13-resumed", 1400), ("12-aes128-sha256", 1400), ("13-retry", 3))):
+        recording = Recording(name)
+        one = flow(test, ("203.0.113.77", 40001 + number))
+        start = len(test.tape.frames)
+        times = play(one, recording, size=size)
+        del test.tape.frames[start:start + 3]
+        expect(test, one, recording, times, flags=["midstream"])
+        test.files["keys.log"] = test.files.get("keys.log", "") + recording.keys
+
+
+@case("tls-syn-unseen-no-keys", "the same without keys: the hellos, flagged; a server's hello comes first")
+def _(test):
+    recording = Recording("13-many")
+    one = flow(test)
+    one.visitor.seq += 1
+    one.server.seq += 1
+    client, server = recording.pieces[0][1], recording.pieces[1][1]
+    early = one.take(one.visitor, client, "PA")
+    one.send(one.server, server[:1400], "PA")
+    time = one.put(early)
+    told(test, one, recording, [time], flags=["midstream"])
 
 
 def alone(test, message, *, one=None, pieces=1400, sizes=16384, version=0x301, **more):

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::engine::app::tls::cipher::Sender;
+use crate::engine::app::tls::cipher::{Dialect, Sender};
 use crate::engine::app::tls::connection::early::Early;
 use crate::engine::app::tls::held::What;
 use crate::engine::app::tls::known::Known;
@@ -14,10 +14,12 @@ use crate::engine::app::tls::record::{Header, Next, Records};
 use crate::engine::app::tls::secrets::Waiter;
 use crate::engine::app::tls::side::Side;
 use crate::engine::app::tls::suite::Suite;
+use crate::engine::app::tls::transcript::Transcript;
 use crate::engine::app::{Observer, Session};
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
 
+mod agreement;
 mod early;
 mod handshake;
 mod holding;
@@ -33,6 +35,9 @@ pub(in crate::engine::app) struct Tls {
     known: Known,
     /// What the server chose last.
     choice: Option<Choice>,
+    transcript: Transcript,
+    /// Whether a server of watched hosts spoke, and no client's hello was seen.
+    is_nameless: bool,
     client_side: Side,
     server_side: Side,
     /// What the records held, as a connection of its own.
@@ -50,6 +55,12 @@ struct Choice {
     suite: Option<Suite>,
     random: [u8; 32],
     encrypts_then_macs: bool,
+    /// Whether the master secret is bound to the whole handshake.
+    extends_master_secret: bool,
+    /// The session's id, with zeros behind it.
+    session: Option<[u8; 32]>,
+    compresses: bool,
+    dialect: Dialect,
 }
 
 /// Why a record was not read.
@@ -95,6 +106,8 @@ impl Tls {
             proxied_for,
             known: Known::new(),
             choice: None,
+            transcript: Transcript::default(),
+            is_nameless: false,
             client_side: Side::default(),
             server_side: Side::default(),
             inner: Box::default(),
@@ -154,6 +167,7 @@ impl Tls {
             + self.client_side.heap_bytes()
             + self.server_side.heap_bytes()
             + self.inner.heap_bytes()
+            + self.transcript.heap_bytes()
             + self.early.heap_bytes()
     }
 
@@ -172,6 +186,8 @@ impl Tls {
         if self.known.is_named() && !self.known.opened && !self.client_side.held.is_empty() {
             observer.counters().tls_no_key += 1;
         }
+        observer.counters().tls_no_hello +=
+            u64::from(self.is_nameless && self.known.hello.is_none());
         self.judge_early_data(true, observer); // nobody refused it
         let inner = std::mem::take(&mut *self.inner);
         self.known

@@ -3,7 +3,8 @@
 
 use ring::hkdf;
 
-use crate::engine::app::tls::hash::{Hash, HmacKey};
+use crate::engine::app::tls::hash::{Digest, Hash, HmacKey};
+use crate::engine::app::tls::keylog::MASTER_SECRET_BYTES;
 
 /// HKDF-Expand-Label with an empty context (RFC 8446 §7.1). None for a hash that TLS 1.3 does
 /// not use.
@@ -24,17 +25,27 @@ pub(in crate::engine::app) fn expand_label_into(
     label: &str,
     out: &mut [u8],
 ) -> Option<()> {
+    expand_prefixed_into(hash, secret, [LABEL_PREFIX, label], out)
+}
+
+/// The same with another word before the label.
+pub(super) fn expand_prefixed_into(
+    hash: Hash,
+    secret: &[u8],
+    [prefix, label]: [&str; 2],
+    out: &mut [u8],
+) -> Option<()> {
     let algorithm = match hash {
         Hash::Sha256 => hkdf::HKDF_SHA256,
         Hash::Sha384 => hkdf::HKDF_SHA384,
         Hash::Md5 | Hash::Sha1 => return None,
     };
     let length = u16::try_from(out.len()).ok()?.to_be_bytes();
-    let label_length = u8::try_from(LABEL_PREFIX.len() + label.len()).ok()?;
+    let label_length = u8::try_from(prefix.len() + label.len()).ok()?;
     let info: [&[u8]; 5] = [
         &length,
         &[label_length],
-        LABEL_PREFIX,
+        prefix.as_bytes(),
         label.as_bytes(),
         &[0],
     ];
@@ -51,16 +62,77 @@ pub(super) fn key_block(
     client_random: &[u8; 32],
     out: &mut [u8],
 ) -> Option<()> {
-    let seed: [&[u8]; 3] = [b"key expansion", server_random, client_random];
-    if version >= TLS12 {
-        return add_hmac_stream(hash, master_secret, &seed, out);
+    if version < TLS10 {
+        ssl3_stream(master_secret, [server_random, client_random], out);
+        return Some(());
     }
-    // Both halves share the middle byte of a secret of odd length; this one has 48.
-    let half = master_secret.len().div_ceil(2);
-    let first = master_secret.get(..half)?;
-    let second = master_secret.get(master_secret.len() - half..)?;
-    add_hmac_stream(Hash::Md5, first, &seed, out)?;
-    add_hmac_stream(Hash::Sha1, second, &seed, out)
+    let seed: [&[u8]; 3] = [b"key expansion", server_random, client_random];
+    prf(version, hash, master_secret, &seed, out)
+}
+
+/// What a master secret is made from besides the one that both sides agreed on.
+pub(super) enum Binding<'a> {
+    /// Both random numbers, the client's first (RFC 5246 §8.1).
+    Randoms([&'a [u8; 32]; 2]),
+    /// The handshake so far (RFC 7627 §4).
+    Handshake(&'a [&'a [u8]]),
+}
+
+/// The master secret of TLS 1.2 and older.
+pub(super) fn master_secret(
+    version: u16,
+    hash: Hash,
+    pre_master: &[u8],
+    binding: &Binding<'_>,
+) -> Option<[u8; MASTER_SECRET_BYTES]> {
+    let mut out = [0; MASTER_SECRET_BYTES];
+    match binding {
+        Binding::Randoms(randoms) if version < TLS10 => ssl3_stream(pre_master, *randoms, &mut out),
+        Binding::Randoms([client, server]) => {
+            let seed: [&[u8]; 3] = [b"master secret", *client, *server];
+            prf(version, hash, pre_master, &seed, &mut out)?;
+        }
+        Binding::Handshake(messages) => {
+            let [first, second] = match version {
+                ..TLS12 => [Hash::Md5.digest(messages), Hash::Sha1.digest(messages)],
+                _ => [hash.digest(messages), Digest::NONE],
+            };
+            let seed = [
+                &b"extended master secret"[..],
+                first.bytes(),
+                second.bytes(),
+            ];
+            prf(version, hash, pre_master, &seed, &mut out)?;
+        }
+    }
+    Some(out)
+}
+
+/// The pseudo-random function (RFC 5246 §5, RFC 2246 §5), added to `out` bit by bit.
+fn prf(version: u16, hash: Hash, secret: &[u8], seed: &[&[u8]; 3], out: &mut [u8]) -> Option<()> {
+    if version >= TLS12 {
+        return add_hmac_stream(hash, secret, seed, out);
+    }
+    // Both halves share the middle byte of a secret of odd length.
+    let half = secret.len().div_ceil(2);
+    let first = secret.get(..half)?;
+    let second = secret.get(secret.len() - half..)?;
+    add_hmac_stream(Hash::Md5, first, seed, out)?;
+    add_hmac_stream(Hash::Sha1, second, seed, out)
+}
+
+/// The same of SSL 3.0 (RFC 6101 §6.1, §6.2.2).
+fn ssl3_stream(secret: &[u8], [first, second]: [&[u8; 32]; 2], out: &mut [u8]) {
+    for (part, (letter, count)) in out
+        .chunks_mut(Hash::Md5.bytes())
+        .zip((b'A'..=b'Z').zip(1..))
+    {
+        let label = vec![letter; count];
+        let inner = Hash::Sha1.digest(&[&label, secret, first, second]);
+        let stream = Hash::Md5.digest(&[secret, inner.bytes()]);
+        let pairs = part.iter_mut().zip(stream.bytes());
+        pairs.for_each(|(into, byte)| *into = *byte);
+    }
 }
 
 /// P_hash (RFC 5246 §5), added to `out` bit by bit.
@@ -85,7 +157,8 @@ impl hkdf::KeyType for Length {
     }
 }
 
-const LABEL_PREFIX: &[u8] = b"tls13 ";
+pub(super) const LABEL_PREFIX: &str = "tls13 ";
+const TLS10: u16 = 0x0301;
 const TLS12: u16 = 0x0303;
 
 #[cfg(test)]
@@ -138,5 +211,25 @@ mod tests {
             key_block(version, hash, &[1; 48], &[2; 32], &[3; 32], &mut out).unwrap();
             assert_eq!(out[..], bytes(expected), "{version:x} {hash:?}");
         }
+    }
+    /// Computed by `openssl kdf ... TLS1-PRF`.
+    #[test]
+    fn a_master_secret_is_bound_to_both_randoms_or_to_the_handshake() {
+        let randoms = Binding::Randoms([&[3; 32], &[2; 32]]);
+        assert_eq!(
+            master_secret(0x0303, Hash::Sha256, &[1; 48], &randoms).unwrap()[..],
+            bytes(
+                "cc0b231c3328aa0cc7ab78d24979e9749aa4e8264439a8aec0c31b700514cd8e5a0d3edd288d6719\
+                 0dce6f718becd694"
+            )
+        );
+        let handshake = Binding::Handshake(&[b"a", b"bc"]);
+        assert_eq!(
+            master_secret(0x0302, Hash::Sha256, &[1; 48], &handshake).unwrap()[..],
+            bytes(
+                "c23e48e511e67e5404c795443fc7c9116c14261830234d059df158664d037d058627fdf02194a939\
+                 baa7964390cb45ce"
+            )
+        );
     }
 }

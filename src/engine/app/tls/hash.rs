@@ -1,7 +1,8 @@
-//! Hashes of TLS, keyed (HMAC, RFC 2104).
+//! Hashes of TLS, and the same with keys (HMAC, RFC 2104).
 
 use hmac::{KeyInit, Mac};
-use ring::hmac as strong;
+use md5::Digest as _;
+use ring::{digest, hmac as strong};
 
 /// A hash that TLS uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,23 @@ impl Hash {
             Self::Sha256 => 32,
             Self::Sha384 => 48,
         }
+    }
+
+    /// The digest of `parts`, one after the other.
+    pub(super) fn digest(self, parts: &[&[u8]]) -> Digest {
+        let algorithm = match self {
+            Self::Md5 => {
+                let mut running = md5::Md5::new();
+                parts.iter().for_each(|part| running.update(part));
+                return Digest::new(&running.finalize());
+            }
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+        };
+        let mut running = digest::Context::new(algorithm);
+        parts.iter().for_each(|part| running.update(part));
+        Digest::new(running.finish().as_ref())
     }
 }
 
@@ -69,6 +87,12 @@ impl HmacKey {
 }
 
 impl Digest {
+    /// No bytes.
+    pub(super) const NONE: Self = Self {
+        bytes: [0; DIGEST_BYTES_MAX],
+        length: 0,
+    };
+
     fn new(bytes: &[u8]) -> Self {
         let mut digest = Self {
             bytes: [0; DIGEST_BYTES_MAX],

@@ -5,7 +5,8 @@ use std::fmt;
 /// A secret of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyLogEntry {
-    /// The random bytes of the connection's ClientHello.
+    /// What the connection is known by: the random bytes of its ClientHello, or what
+    /// [`KeyLabel`] says, with zeros behind it.
     pub client_random: [u8; 32],
     /// Which of the connection's secrets it is.
     pub label: KeyLabel,
@@ -29,17 +30,34 @@ pub enum KeyLabel {
     ClientTraffic,
     /// `SERVER_TRAFFIC_SECRET_0`.
     ServerTraffic,
+    /// `PMS_CLIENT_RANDOM`: what the master secret is made from (RFC 5246 §8.1).
+    PreMaster,
+    /// `RSA`: the same, by the first 8 bytes of what the client encrypts it to.
+    RsaPreMaster,
+    /// `RSA Session-ID:… Master-Key:…`: the master secret, by the session's id.
+    SessionMaster,
 }
 
 impl KeyLabel {
     /// The first and the last in order.
-    pub(super) const ENDS: [Self; 2] = [Self::MasterSecret, Self::ServerTraffic];
-    /// How many there are.
+    pub(super) const ENDS: [Self; 2] = [Self::MasterSecret, Self::SessionMaster];
+    /// How many there are that records are opened with.
     pub(super) const COUNT: usize = 6;
 
-    /// Its place among them.
+    /// Its place among them; behind them for those that only lead to a master secret.
     pub(super) const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Whether a secret of so many bytes may bear it.
+    const fn fits(self, bytes: usize) -> bool {
+        match self {
+            Self::MasterSecret | Self::RsaPreMaster | Self::SessionMaster => {
+                bytes == MASTER_SECRET_BYTES
+            }
+            Self::PreMaster => bytes > 0,
+            _ => matches!(bytes, 32 | 48),
+        }
     }
 }
 
@@ -82,15 +100,47 @@ impl KeyLogEntry {
         else {
             return Err(KeyLogError::Malformed);
         };
+        if name == b"RSA" {
+            return Self::by_rsa(random, secret).ok_or(KeyLogError::Malformed);
+        }
         let mut client_random = [0; 32];
         if !read_hexadecimal(random, &mut client_random) {
             return Err(KeyLogError::Malformed); // every line has one, also those without a use
         }
         let label = label(name)?;
+        if label == KeyLabel::PreMaster && secret.len() > 2 * SECRET_BYTES_MAX {
+            return Err(KeyLogError::Unused); // of a Diffie-Hellman group that nobody logs
+        }
         Ok(Self {
             client_random,
             label,
             secret: Secret::read(secret, label).ok_or(KeyLogError::Malformed)?,
+        })
+    }
+
+    /// The two forms of a line that begins with `RSA`.
+    fn by_rsa(name: &[u8], secret: &[u8]) -> Option<Self> {
+        let session = name.strip_prefix(b"Session-ID:");
+        let (name, secret, label) = match session {
+            Some(id) => (
+                id,
+                secret.strip_prefix(b"Master-Key:")?,
+                KeyLabel::SessionMaster,
+            ),
+            None => (name, secret, KeyLabel::RsaPreMaster),
+        };
+        let length = name.len() / 2;
+        let mut client_random = [0; 32];
+        let is_right = match label {
+            KeyLabel::RsaPreMaster => length == RSA_NAME_BYTES,
+            _ => length > 0,
+        };
+        let place = client_random.get_mut(..length).filter(|_| is_right)?;
+        read_hexadecimal(name, place).then_some(())?;
+        Some(Self {
+            client_random,
+            label,
+            secret: Secret::read(secret, label)?,
         })
     }
 }
@@ -105,6 +155,7 @@ fn label(name: &[u8]) -> Result<KeyLabel, KeyLogError> {
         b"SERVER_HANDSHAKE_TRAFFIC_SECRET" => KeyLabel::ServerHandshake,
         b"CLIENT_TRAFFIC_SECRET_0" => KeyLabel::ClientTraffic,
         b"SERVER_TRAFFIC_SECRET_0" => KeyLabel::ServerTraffic,
+        b"PMS_CLIENT_RANDOM" => KeyLabel::PreMaster,
         _ if name.iter().all(is_label_character) => return Err(KeyLogError::Unused),
         _ => return Err(KeyLogError::Malformed),
     })
@@ -114,7 +165,7 @@ fn is_label_character(byte: &u8) -> bool {
     byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_'
 }
 
-/// A secret's bytes: 32 or 48. It does not show itself in messages.
+/// A secret's bytes: 32 or 48, and up to that of what a master secret is made from. It does not show itself in messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret {
     bytes: [u8; SECRET_BYTES_MAX],
@@ -145,8 +196,11 @@ impl Secret {
         let mut bytes = [0; SECRET_BYTES_MAX];
         let length = text.len() / 2;
         let read = read_hexadecimal(text, bytes.get_mut(..length)?);
-        let fits = label != KeyLabel::MasterSecret || length == MASTER_SECRET_BYTES;
-        Self::new(bytes.get(..length)?).filter(|_| read && fits)
+        (read && label.fits(length)).then_some(())?;
+        Some(Self {
+            bytes,
+            length: u8::try_from(length).ok()?,
+        })
     }
 }
 
@@ -176,7 +230,9 @@ fn read_hexadecimal(text: &[u8], bytes: &mut [u8]) -> bool {
 /// SHA-384 has the longest (RFC 8446 §7.1).
 const SECRET_BYTES_MAX: usize = 48;
 /// RFC 5246 §8.1.
-const MASTER_SECRET_BYTES: usize = 48;
+pub(super) const MASTER_SECRET_BYTES: usize = 48;
+/// Bytes of an encrypted secret that name it.
+pub(super) const RSA_NAME_BYTES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -204,12 +260,43 @@ mod tests {
             ("CLIENT_TRAFFIC_SECRET_0", 32, KeyLabel::ClientTraffic),
             ("SERVER_TRAFFIC_SECRET_0", 48, KeyLabel::ServerTraffic),
             ("QUIC_SERVER_TRAFFIC_SECRET_0", 32, KeyLabel::ServerTraffic),
+            ("PMS_CLIENT_RANDOM", 32, KeyLabel::PreMaster),
+            ("PMS_CLIENT_RANDOM", 1, KeyLabel::PreMaster),
         ] {
             let entry = KeyLogEntry::parse(format!("{}\r\n", line(name, bytes)).as_bytes());
             let entry = entry.unwrap();
             assert_eq!(entry.client_random, [0xab; 32]);
             assert_eq!(entry.label, label);
             assert_eq!(entry.secret.bytes(), vec![0x0f; bytes]);
+        }
+    }
+
+    #[test]
+    fn lines_of_rsa_are_known_by_other_names() {
+        let (name, secret) = ("0123456789abcdef", "0f".repeat(48));
+        for (line, label, length) in [
+            (format!("RSA {name} {secret}"), KeyLabel::RsaPreMaster, 8),
+            (
+                format!("RSA Session-ID:{} Master-Key:{secret}", name.repeat(4)),
+                KeyLabel::SessionMaster,
+                32,
+            ),
+        ] {
+            let entry = KeyLogEntry::parse(line.as_bytes()).unwrap();
+            assert_eq!(entry.label, label);
+            assert_eq!(entry.secret.bytes(), [0x0f; 48]);
+            assert_eq!(entry.client_random[..2], [0x01, 0x23]);
+            assert!(entry.client_random[length..].iter().all(|byte| *byte == 0));
+        }
+        for line in [
+            format!("RSA {name}00 {secret}"),
+            format!("RSA {name} {secret}00"),
+            format!("RSA Session-ID:{} Master-Key:{secret}", name.repeat(5)),
+            format!("RSA Session-ID: Master-Key:{secret}"),
+            format!("RSA Session-ID:{name} {secret}"),
+        ] {
+            let read = KeyLogEntry::parse(line.as_bytes());
+            assert_eq!(read, Err(KeyLogError::Malformed), "{line}");
         }
     }
 
@@ -222,6 +309,7 @@ mod tests {
             (line("EXPORTER_SECRET", 32), KeyLogError::Unused),
             (line("CLIENT_TRAFFIC_SECRET_1", 32), KeyLogError::Unused),
             (line("ECH_CONFIG", 100), KeyLogError::Unused),
+            (line("PMS_CLIENT_RANDOM", 256), KeyLogError::Unused),
             (line("client_random", 48), KeyLogError::Malformed),
             (line("CLIENT_RANDOM", 47), KeyLogError::Malformed),
             (line("CLIENT_RANDOM", 32), KeyLogError::Malformed),

@@ -3,7 +3,7 @@
 //!
 //! # When a hello is told
 //! Where no keys are followed, at once: nothing more will be learned, and the connection is
-//! forgotten. Where they are, its request is the better word, and the hello waits for it: until
+//! forgotten, unless a suite that does not encrypt may be chosen. Where keys are followed, its request is the better word, and the hello waits for it: until
 //! the connection ends, or until [`SECRET_WAIT`] when nothing was opened by then. A hello that
 //! names a canary's own host waits [`HELLO_VISIT_WAIT`] only, which keys that are followed live
 //! need to arrive: an alert is urgent. The request that is read later becomes a detail of it.
@@ -16,7 +16,7 @@ use crate::engine::app::tls::facts::TlsFacts;
 use crate::engine::app::tls::ja4::Carrier;
 use crate::engine::app::tls::keylog::{KeyLabel, Secret};
 use crate::engine::app::tls::secrets::{ClientRandom, Waiter};
-use crate::engine::app::tls::suite::Suite;
+use crate::engine::app::tls::suite::{Cipher, Suite};
 use crate::engine::app::tls::under::{Told, Under};
 use crate::engine::event::Scheme;
 use crate::engine::frame::Timestamp;
@@ -27,6 +27,8 @@ use crate::engine::transport::StreamContext;
 pub(in crate::engine::app) struct Known {
     pub(in crate::engine::app) hello: Option<Box<Hello>>,
     secrets: [Option<Secret>; KeyLabel::COUNT],
+    /// What else key logs may call it by.
+    names: Vec<ClientRandom>,
     pub(in crate::engine::app) told: Told,
     /// Whether anything was opened with a key.
     pub(in crate::engine::app) opened: bool,
@@ -68,6 +70,7 @@ impl Known {
         Self {
             hello: None,
             secrets: [None; KeyLabel::COUNT],
+            names: Vec::new(),
             told: Told::Nothing,
             opened: false,
             hello_due: None,
@@ -102,7 +105,7 @@ impl Known {
         observer.on_watched_server(context.dst.ip());
         let facts = TlsFacts::of(hello, carrier, proxied_for);
         self.hello = Some(Box::new(Hello::new(context, hello, facts)));
-        if !followed {
+        if !followed && !hello.ciphers.iter().any(is_null) {
             observer.counters().tls_no_key += 1;
             return Wanted::No;
         }
@@ -146,11 +149,10 @@ impl Known {
         random: &ClientRandom,
         observer: &mut dyn Observer,
     ) {
+        self.cease_waiting(observer);
         let Some(known) = &mut self.hello else { return };
-        let before = std::mem::replace(&mut known.random, *random);
-        if let (Some(secrets), Some(waiter)) = (observer.secrets(), self.waiter) {
-            secrets.cease(&before, waiter);
-        }
+        known.random = *random;
+        self.names = Vec::new();
         self.secrets = [None; KeyLabel::COUNT];
         self.register(observer);
     }
@@ -167,6 +169,21 @@ impl Known {
             *kept = observer.secrets()?.find(&random, label);
         }
         *kept
+    }
+
+    /// A secret that was made from what came.
+    pub(super) fn keep_secret(&mut self, label: KeyLabel, secret: Secret) {
+        if let Some(kept) = self.secrets.get_mut(label.index()) {
+            *kept = Some(secret);
+        }
+    }
+
+    /// Asks once to be called also when a secret comes by one of these names.
+    pub(super) fn wait_by(&mut self, names: Vec<ClientRandom>, observer: &mut dyn Observer) {
+        if self.names.is_empty() {
+            self.names = names;
+            self.register(observer);
+        }
     }
 
     /// Lets something speak to the layer above from inside the connection.
@@ -248,14 +265,15 @@ impl Known {
             observer.on_unanswered(id);
         }
         self.cease(observer);
-        if let (Some(hello), Some(secrets)) = (&self.hello, observer.secrets()) {
-            secrets.forget(&hello.random);
+        if let Some(secrets) = observer.secrets() {
+            self.names().for_each(|name| secrets.forget(name));
         }
     }
 
     /// Bytes on the heap.
     pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
-        self.hello.as_ref().map_or(0, |_| HELLO_BYTES)
+        let hello = self.hello.as_ref().map_or(0, |_| HELLO_BYTES);
+        hello + self.names.capacity() * size_of::<ClientRandom>()
     }
 
     fn name(&self) -> Option<&String> {
@@ -264,23 +282,30 @@ impl Known {
 
     /// Asks to be called when a secret comes.
     fn register(&self, observer: &mut dyn Observer) {
-        let (Some(hello), Some(waiter)) = (&self.hello, self.waiter) else {
-            return;
-        };
-        if let Some(secrets) = observer.secrets() {
-            secrets.wait_for(&hello.random, waiter);
+        if let (Some(waiter), Some(secrets)) = (self.waiter, observer.secrets()) {
+            self.names().for_each(|name| secrets.wait_for(name, waiter));
         }
     }
 
     /// Is not to be called any more.
     fn cease(&mut self, observer: &mut dyn Observer) {
-        let (Some(hello), Some(waiter)) = (&self.hello, self.waiter) else {
-            return;
-        };
-        if let Some(secrets) = observer.secrets() {
-            secrets.cease(&hello.random, waiter);
+        self.cease_waiting(observer);
+        if let (Some(waiter), Some(secrets)) = (self.waiter, observer.secrets()) {
             secrets.move_alarm(self.alarm.take(), None, waiter);
         }
+    }
+
+    /// Is not to be called any more when a secret comes.
+    fn cease_waiting(&self, observer: &mut dyn Observer) {
+        if let (Some(waiter), Some(secrets)) = (self.waiter, observer.secrets()) {
+            self.names().for_each(|name| secrets.cease(name, waiter));
+        }
+    }
+
+    /// All that key logs may call it by.
+    fn names(&self) -> impl Iterator<Item = &ClientRandom> {
+        let random = self.hello.as_ref().map(|hello| &hello.random);
+        random.into_iter().chain(&self.names)
     }
 }
 
@@ -305,6 +330,10 @@ impl Hello {
                 .collect(),
         }
     }
+}
+
+fn is_null(number: u16) -> bool {
+    Suite::of(number).is_some_and(|suite| suite.cipher == Cipher::Null)
 }
 
 /// Suites of TLS 1.3 that there are.

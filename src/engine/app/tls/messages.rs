@@ -3,12 +3,15 @@
 
 use crate::engine::limits::TLS_MESSAGE_BYTES_MAX;
 
-/// Message types that are looked at.
+/// Message types that mean something here; see [`is_looked_at`].
 pub(in crate::engine::app) mod message {
+    pub(in crate::engine::app) const HELLO_REQUEST: u8 = 0;
     pub(in crate::engine::app) const CLIENT_HELLO: u8 = 1;
     pub(in crate::engine::app) const SERVER_HELLO: u8 = 2;
     pub(in crate::engine::app) const END_OF_EARLY_DATA: u8 = 5;
     pub(in crate::engine::app) const ENCRYPTED_EXTENSIONS: u8 = 8;
+    pub(in crate::engine::app) const SERVER_HELLO_DONE: u8 = 14;
+    pub(in crate::engine::app) const CLIENT_KEY_EXCHANGE: u8 = 16;
     pub(in crate::engine::app) const KEY_UPDATE: u8 = 24;
 }
 

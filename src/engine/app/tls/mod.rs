@@ -11,6 +11,7 @@ pub mod extensions;
 pub mod facts;
 pub(in crate::engine::app) mod hash;
 mod held;
+mod inflate;
 pub mod ja4;
 pub mod keylog;
 pub(in crate::engine::app) mod known;
@@ -21,6 +22,7 @@ pub mod secrets;
 pub mod server_hello;
 mod side;
 pub(in crate::engine::app) mod suite;
+mod transcript;
 pub mod under;
 
 pub(in crate::engine::app) use connection::{Outcome, Tls};

@@ -115,7 +115,7 @@ impl Secrets {
 
     /// Forgets a connection's lines: nobody will use them.
     pub fn forget(&mut self, random: &ClientRandom) {
-        if self.waiting_for(random).is_empty() {
+        if !self.kept && self.waiting_for(random).is_empty() {
             for key in self.keys(random) {
                 self.lines.remove(&key);
             }

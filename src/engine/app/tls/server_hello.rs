@@ -36,9 +36,16 @@ impl<'a> ServerHello<'a> {
         };
         let legacy_version = reader.u16().ok_or(refuse("version", &reader))?;
         let random = reader.array().ok_or(refuse("random", &reader))?;
-        let session_id = reader.vector8().ok_or(refuse("session id", &reader))?;
+        let is_short = is_early_draft(legacy_version); // it has neither id nor compression
+        let session_id = match is_short {
+            true => &[],
+            false => reader.vector8().ok_or(refuse("session id", &reader))?,
+        };
         let cipher = reader.u16().ok_or(refuse("cipher suite", &reader))?;
-        let compression = reader.u8().ok_or(refuse("compression", &reader))?;
+        let compression = match is_short {
+            true => 0,
+            false => reader.u8().ok_or(refuse("compression", &reader))?,
+        };
         Ok(Self {
             legacy_version,
             random,
@@ -51,10 +58,21 @@ impl<'a> ServerHello<'a> {
 
     /// The version that the server chose.
     pub fn version(&self) -> u16 {
+        match draft_of(self.chosen_version()) {
+            Some(_) => TLS13,
+            None => self.chosen_version(),
+        }
+    }
+
+    /// The number of the draft of TLS 1.3 that the server chose.
+    pub fn draft(&self) -> Option<u8> {
+        draft_of(self.chosen_version())
+    }
+
+    fn chosen_version(&self) -> u16 {
         let chosen = self.extensions.find(extension::SUPPORTED_VERSIONS);
-        chosen
-            .and_then(|body| Reader::new(body).u16())
-            .map_or(self.legacy_version, as_published)
+        let chosen = chosen.and_then(|body| Reader::new(body).u16());
+        chosen.unwrap_or(self.legacy_version)
     }
 
     /// Whether the server asks for another ClientHello (RFC 8446 §4.1.4).
@@ -99,12 +117,20 @@ impl<'a> EncryptedExtensions<'a> {
     }
 }
 
-/// The last drafts of TLS 1.3 differ from it by their number only.
-const fn as_published(version: u16) -> u16 {
+/// The draft of TLS 1.3 that a version stands for: those that browsers and servers spoke by the
+/// labels of today's key logs, two of them under numbers of one company's own.
+const fn draft_of(version: u16) -> Option<u8> {
     match version {
-        0x7f1a..=0x7f1c => TLS13,
-        _ => version,
+        0x7f12..=0x7f1c => Some(version.to_be_bytes()[1]),
+        0xfb17 => Some(23),
+        0xfb1a => Some(26),
+        _ => None,
     }
+}
+
+/// Up to draft 21 the hello of TLS 1.3 had another form.
+const fn is_early_draft(version: u16) -> bool {
+    matches!(version, 0x7f12..=0x7f15)
 }
 
 fn chosen_protocol(extensions: Extensions<'_>) -> Option<&[u8]> {
@@ -140,6 +166,17 @@ mod tests {
         assert_eq!((hello.version(), hello.cipher), (0x0304, 0x1302));
         assert_eq!(hello.session_id, &[9]);
         assert!(!hello.is_retry_request() && !hello.encrypts_then_macs());
+    }
+
+    #[test]
+    fn drafts_of_tls_1_3_are_known_by_their_numbers_and_early_ones_are_shorter() {
+        let body = hello([1; 32], &[0, 43, 0, 2, 0x7f, 0x17]);
+        let hello = ServerHello::parse(&body).unwrap();
+        assert_eq!((hello.version(), hello.draft()), (0x0304, Some(23)));
+        let early = [&[0x7f, 0x14][..], &[1; 32], &[0x13, 0x03], &[0, 0]].concat();
+        let hello = ServerHello::parse(&early).unwrap();
+        assert_eq!((hello.version(), hello.draft()), (0x0304, Some(20)));
+        assert_eq!((hello.cipher, hello.compression), (0x1303, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::engine::app::tls::cipher::{Opener, Sender};
 use crate::engine::app::tls::held::Held;
+use crate::engine::app::tls::inflate::{INFLATE_BYTES, Inflate};
 use crate::engine::app::tls::keylog::KeyLabel;
 use crate::engine::app::tls::messages::Messages;
 use crate::engine::app::tls::record::Records;
@@ -12,6 +13,8 @@ pub(super) struct Side {
     pub(super) records: Records,
     pub(super) messages: Messages,
     pub(super) protection: Protection,
+    /// What undoes compression, where records are compressed.
+    pub(super) inflate: Option<Box<Inflate>>,
     pub(super) held: Held,
     /// Whether what is held waits for a key, and not only for the server's hello.
     pub(super) waits_for_key: bool,
@@ -86,7 +89,9 @@ impl Side {
             Protection::Plain | Protection::Changed => 0,
             Protection::Older(_) | Protection::Tls13(..) => OPENER_BYTES,
         };
-        self.records.heap_bytes() + self.messages.heap_bytes() + self.held.heap_bytes() + opener
+        let inflate = self.inflate.as_ref().map_or(0, |_| INFLATE_BYTES);
+        let held = self.records.heap_bytes() + self.messages.heap_bytes() + self.held.heap_bytes();
+        held + opener + inflate
     }
 }
 

@@ -28,7 +28,15 @@ pub(in crate::engine::app) enum Cipher {
     Aes256Cbc,
     Camellia128Cbc,
     Camellia256Cbc,
+    Aria128Gcm,
+    Aria256Gcm,
+    Camellia128Gcm,
+    Camellia256Gcm,
+    Aria128Cbc,
+    Aria256Cbc,
+    IdeaCbc,
     TripleDesCbc,
+    DesCbc,
     Rc4,
     /// Only a MAC.
     Null,
@@ -43,7 +51,10 @@ impl Suite {
             0x1303 => (Cipher::ChaCha20Poly1305, None, Hash::Sha256),
             0x1304 => (Cipher::Aes128Ccm, None, Hash::Sha256),
             0x1305 => (Cipher::Aes128Ccm8, None, Hash::Sha256),
-            _ => return aead(number).or_else(|| with_mac(number)),
+            _ => {
+                let found = aead(number).or_else(|| with_mac(number));
+                return found.or_else(|| aria_or_camellia(number));
+            }
         };
         Some(Self { cipher, mac, hash })
     }
@@ -63,13 +74,21 @@ impl Cipher {
             | Self::Aes128Ccm8
             | Self::Aes128Cbc
             | Self::Camellia128Cbc
+            | Self::Aria128Gcm
+            | Self::Camellia128Gcm
+            | Self::Aria128Cbc
+            | Self::IdeaCbc
             | Self::Rc4 => 16,
             Self::TripleDesCbc => 24,
+            Self::DesCbc => 8,
             Self::Aes256Gcm
             | Self::Aes256Ccm
             | Self::Aes256Ccm8
             | Self::Aes256Cbc
             | Self::Camellia256Cbc
+            | Self::Aria256Gcm
+            | Self::Camellia256Gcm
+            | Self::Aria256Cbc
             | Self::ChaCha20Poly1305 => 32,
             Self::Null => 0,
         }
@@ -83,10 +102,19 @@ impl Cipher {
             | Self::Aes128Ccm
             | Self::Aes256Ccm
             | Self::Aes128Ccm8
-            | Self::Aes256Ccm8 => 4,
+            | Self::Aes256Ccm8
+            | Self::Aria128Gcm
+            | Self::Aria256Gcm
+            | Self::Camellia128Gcm
+            | Self::Camellia256Gcm => 4,
             Self::ChaCha20Poly1305 => 12,
-            Self::Aes128Cbc | Self::Aes256Cbc | Self::Camellia128Cbc | Self::Camellia256Cbc => 16,
-            Self::TripleDesCbc => 8,
+            Self::Aes128Cbc
+            | Self::Aes256Cbc
+            | Self::Camellia128Cbc
+            | Self::Camellia256Cbc
+            | Self::Aria128Cbc
+            | Self::Aria256Cbc => 16,
+            Self::TripleDesCbc | Self::DesCbc | Self::IdeaCbc => 8,
             Self::Rc4 | Self::Null => 0,
         }
     }
@@ -116,7 +144,33 @@ fn aead(number: u16) -> Option<Suite> {
     })
 }
 
-/// Suites with a MAC of its own (RFC 2246, 4279, 4492, 4785, 5246, 5289, 5487, 5489, 5932, 6367).
+/// Suites in pairs, the first of 128 bits with SHA-256, the second of 256 with SHA-384 (RFC 6209,
+/// RFC 6367).
+fn aria_or_camellia(number: u16) -> Option<Suite> {
+    let (pair, authenticates) = match number {
+        0xc03c..=0xc04f | 0xc064..=0xc069 | 0xc070..=0xc071 => {
+            ([Cipher::Aria128Cbc, Cipher::Aria256Cbc], false)
+        }
+        0xc050..=0xc063 | 0xc06a..=0xc06f => ([Cipher::Aria128Gcm, Cipher::Aria256Gcm], true),
+        0xc072..=0xc079 | 0xc094..=0xc09b => {
+            ([Cipher::Camellia128Cbc, Cipher::Camellia256Cbc], false)
+        }
+        0xc07a..=0xc093 => ([Cipher::Camellia128Gcm, Cipher::Camellia256Gcm], true),
+        _ => return None,
+    };
+    let (cipher, hash) = match (pair, number % 2) {
+        ([first, _], 0) => (first, Hash::Sha256),
+        ([_, second], _) => (second, Hash::Sha384),
+    };
+    Some(Suite {
+        cipher,
+        mac: (!authenticates).then_some(hash),
+        hash,
+    })
+}
+
+/// Suites with a MAC of its own (RFC 2246, 2712, 4162, 4279, 4492, 4785, 5246, 5289, 5469,
+/// 5487, 5489, 5932).
 fn with_mac(number: u16) -> Option<Suite> {
     let (cipher, mac) = match number {
         0x002f..=0x0034
@@ -159,13 +213,15 @@ fn with_mac(number: u16) -> Option<Suite> {
         }
         0x0041..=0x0046 => (Cipher::Camellia128Cbc, Hash::Sha1),
         0x0084..=0x0089 => (Cipher::Camellia256Cbc, Hash::Sha1),
-        0x00ba..=0x00bf | 0xc072 | 0xc074 | 0xc076 | 0xc078 | 0xc094 | 0xc096 | 0xc098 | 0xc09a => {
-            (Cipher::Camellia128Cbc, Hash::Sha256)
-        }
+        0x00ba..=0x00bf => (Cipher::Camellia128Cbc, Hash::Sha256),
         0x00c0..=0x00c5 => (Cipher::Camellia256Cbc, Hash::Sha256),
-        0xc073 | 0xc075 | 0xc077 | 0xc079 | 0xc095 | 0xc097 | 0xc099 | 0xc09b => {
-            (Cipher::Camellia256Cbc, Hash::Sha384)
+        0x0007 | 0x0021 => (Cipher::IdeaCbc, Hash::Sha1),
+        0x0025 => (Cipher::IdeaCbc, Hash::Md5),
+        0x0009 | 0x000c | 0x000f | 0x0012 | 0x0015 | 0x001a | 0x001e => {
+            (Cipher::DesCbc, Hash::Sha1)
         }
+        0x0022 => (Cipher::DesCbc, Hash::Md5),
+        0x0023 => (Cipher::TripleDesCbc, Hash::Md5),
         0x000a
         | 0x000d
         | 0x0010
@@ -220,6 +276,16 @@ mod tests {
             (0xc028, Cipher::Aes256Cbc, Some(Hash::Sha384), Hash::Sha384), // ECDHE-RSA-AES256-SHA384
             (0x000a, Cipher::TripleDesCbc, Some(Hash::Sha1), Hash::Sha256), // DES-CBC3-SHA
             (0x0004, Cipher::Rc4, Some(Hash::Md5), Hash::Sha256),          // RC4-MD5
+            (0xc05d, Cipher::Aria256Gcm, None, Hash::Sha384), // ECDHE-ECDSA-ARIA256-GCM-SHA384
+            (0xc060, Cipher::Aria128Gcm, None, Hash::Sha256), // ECDHE-ARIA128-GCM-SHA256
+            (0xc071, Cipher::Aria256Cbc, Some(Hash::Sha384), Hash::Sha384), // ECDHE-PSK-ARIA256-CBC
+            (
+                0xc076,
+                Cipher::Camellia128Cbc,
+                Some(Hash::Sha256),
+                Hash::Sha256,
+            ), // ECDHE-RSA
+            (0xc08b, Cipher::Camellia256Gcm, None, Hash::Sha384), // ECDHE-RSA-CAMELLIA256-GCM
         ] {
             let found = Suite::of(number).unwrap();
             assert_eq!(found, Suite { cipher, mac, hash }, "{number:04x}");
@@ -229,7 +295,7 @@ mod tests {
     #[test]
     fn suites_that_are_not_read_are_none() {
         for number in [
-            0x0000, 0x0003, 0x00ff, 0x0096, 0x1306, 0x5600, 0xc050, 0x0a0a,
+            0x0000, 0x0003, 0x0006, 0x0008, 0x0096, 0x00ff, 0x00c6, 0x1306, 0x5600, 0xc0b4, 0x0a0a,
         ] {
             assert_eq!(Suite::of(number), None, "{number:04x}");
         }
@@ -238,13 +304,16 @@ mod tests {
     #[test]
     fn no_suite_has_two_meanings() {
         let all = 0..=u16::MAX;
-        assert!(
-            all.clone()
-                .all(|one| aead(one).is_none() || with_mac(one).is_none())
-        );
+        assert!(all.clone().all(|one| {
+            [aead(one), with_mac(one), aria_or_camellia(one)]
+                .iter()
+                .flatten()
+                .count()
+                < 2
+        }));
         assert_eq!(
             all.filter(|one| Suite::of(*one).is_some()).count(),
-            5 + 61 + 118 + 40
+            5 + 61 + 154 + 96
         );
     }
 }

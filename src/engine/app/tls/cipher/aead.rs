@@ -1,6 +1,10 @@
 //! Ciphers that authenticate what they protect.
 
 use aes::{Aes128, Aes256};
+use aes_gcm::AesGcm;
+use aria::{Aria128, Aria256};
+use camellia::{Camellia128, Camellia256};
+use ccm::Ccm;
 use ccm::aead::{AeadInOut, KeyInit};
 use ccm::consts::{U8, U12, U16};
 use ring::aead as strong;
@@ -10,10 +14,22 @@ use crate::engine::app::tls::suite::Cipher;
 /// A key made ready.
 pub(in crate::engine::app) enum Aead {
     Strong(Box<strong::LessSafeKey>),
-    Ccm128(Box<ccm::Ccm<Aes128, U16, U12>>),
-    Ccm256(Box<ccm::Ccm<Aes256, U16, U12>>),
-    Ccm128Short(Box<ccm::Ccm<Aes128, U8, U12>>),
-    Ccm256Short(Box<ccm::Ccm<Aes256, U8, U12>>),
+    /// What ring leaves out, with the bytes of its tag.
+    Rare(Box<dyn Rare>, usize),
+}
+
+/// A cipher that few speak.
+pub(in crate::engine::app) trait Rare: Send + Sync {
+    /// Decrypts in place; None when the tag is another one.
+    fn open(&self, nonce: &[u8; 12], about: &[u8], content: &mut [u8], tag: &[u8]) -> Option<()>;
+}
+
+impl<A: AeadInOut<NonceSize = U12> + Send + Sync> Rare for A {
+    fn open(&self, nonce: &[u8; 12], about: &[u8], content: &mut [u8], tag: &[u8]) -> Option<()> {
+        let tag = tag.try_into().ok()?;
+        self.decrypt_inout_detached(nonce.into(), about, content.into(), tag)
+            .ok()
+    }
 }
 
 impl Aead {
@@ -23,27 +39,32 @@ impl Aead {
             Cipher::Aes128Gcm => &strong::AES_128_GCM,
             Cipher::Aes256Gcm => &strong::AES_256_GCM,
             Cipher::ChaCha20Poly1305 => &strong::CHACHA20_POLY1305,
-            _ => return Self::ccm(cipher, key),
+            _ => return Self::rare(cipher, key),
         };
         let key = strong::UnboundKey::new(algorithm, key).ok()?;
         Some(Self::Strong(Box::new(strong::LessSafeKey::new(key))))
     }
 
-    fn ccm(cipher: Cipher, key: &[u8]) -> Option<Self> {
-        Some(match cipher {
-            Cipher::Aes128Ccm => Self::Ccm128(Box::new(ccm::Ccm::new_from_slice(key).ok()?)),
-            Cipher::Aes256Ccm => Self::Ccm256(Box::new(ccm::Ccm::new_from_slice(key).ok()?)),
-            Cipher::Aes128Ccm8 => Self::Ccm128Short(Box::new(ccm::Ccm::new_from_slice(key).ok()?)),
-            Cipher::Aes256Ccm8 => Self::Ccm256Short(Box::new(ccm::Ccm::new_from_slice(key).ok()?)),
+    fn rare(cipher: Cipher, key: &[u8]) -> Option<Self> {
+        let (made, tag_bytes) = match cipher {
+            Cipher::Aes128Ccm => (make::<Ccm<Aes128, U16, U12>>(key)?, 16),
+            Cipher::Aes256Ccm => (make::<Ccm<Aes256, U16, U12>>(key)?, 16),
+            Cipher::Aes128Ccm8 => (make::<Ccm<Aes128, U8, U12>>(key)?, 8),
+            Cipher::Aes256Ccm8 => (make::<Ccm<Aes256, U8, U12>>(key)?, 8),
+            Cipher::Aria128Gcm => (make::<AesGcm<Aria128, U12>>(key)?, 16),
+            Cipher::Aria256Gcm => (make::<AesGcm<Aria256, U12>>(key)?, 16),
+            Cipher::Camellia128Gcm => (make::<AesGcm<Camellia128, U12>>(key)?, 16),
+            Cipher::Camellia256Gcm => (make::<AesGcm<Camellia256, U12>>(key)?, 16),
             _ => return None,
-        })
+        };
+        Some(Self::Rare(made, tag_bytes))
     }
 
     /// Bytes of the tag behind the content.
     pub(in crate::engine::app) fn tag_bytes(&self) -> usize {
         match self {
-            Self::Ccm128Short(_) | Self::Ccm256Short(_) => 8,
-            Self::Strong(_) | Self::Ccm128(_) | Self::Ccm256(_) => 16,
+            Self::Strong(_) => 16,
+            Self::Rare(_, tag_bytes) => *tag_bytes,
         }
     }
 
@@ -63,27 +84,17 @@ impl Aead {
                     .ok()
                     .map(|content| content.len())
             }
-            Self::Ccm128(key) => open_ccm(&**key, nonce, about, sealed, self.tag_bytes()),
-            Self::Ccm256(key) => open_ccm(&**key, nonce, about, sealed, self.tag_bytes()),
-            Self::Ccm128Short(key) => open_ccm(&**key, nonce, about, sealed, self.tag_bytes()),
-            Self::Ccm256Short(key) => open_ccm(&**key, nonce, about, sealed, self.tag_bytes()),
+            Self::Rare(key, tag_bytes) => {
+                let length = sealed.len().checked_sub(*tag_bytes)?;
+                let (content, tag) = sealed.split_at_mut_checked(length)?;
+                key.open(nonce, about, content, tag).map(|()| length)
+            }
         }
     }
 }
 
-fn open_ccm<A: AeadInOut<NonceSize = U12>>(
-    key: &A,
-    nonce: &[u8; 12],
-    about: &[u8],
-    sealed: &mut [u8],
-    tag_bytes: usize,
-) -> Option<usize> {
-    let length = sealed.len().checked_sub(tag_bytes)?;
-    let (content, tag) = sealed.split_at_mut_checked(length)?;
-    let tag = (&*tag).try_into().ok()?;
-    key.decrypt_inout_detached(nonce.into(), about, content.into(), tag)
-        .ok()?;
-    Some(length)
+fn make<A: KeyInit + Rare + 'static>(key: &[u8]) -> Option<Box<dyn Rare>> {
+    Some(Box::new(A::new_from_slice(key).ok()?))
 }
 
 /// How TLS 1.2 makes nonces.

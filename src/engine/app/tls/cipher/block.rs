@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use aes::{Aes128, Aes256};
+use aria::{Aria128, Aria256};
 use camellia::{Camellia128, Camellia256};
 use cbc::Decryptor;
 use cbc::cipher::{Block, BlockModeDecrypt, KeyIvInit};
-use des::TdesEde3;
+use des::{Des, TdesEde3};
+use idea::Idea;
 
 use crate::engine::app::tls::cipher::mac::RecordMac;
 use crate::engine::app::tls::record::Header;
@@ -20,6 +22,16 @@ pub(super) struct BlockOpener {
     chained: Option<Vec<u8>>,
     mac: RecordMac,
     order: MacOrder,
+    padding: Padding,
+}
+
+/// What fills the last block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Padding {
+    /// The byte that says how many there are.
+    Same,
+    /// Anything, but for that byte (RFC 6101 §5.2.3.2).
+    Any,
 }
 
 /// What the MAC covers.
@@ -49,6 +61,7 @@ impl BlockOpener {
         chained: Option<&Vec<u8>>,
         mac: RecordMac,
         order: MacOrder,
+        padding: Padding,
     ) -> Option<Self> {
         (key.len() == cipher.key_bytes()).then(|| Self {
             cipher,
@@ -56,6 +69,7 @@ impl BlockOpener {
             chained: chained.cloned(),
             mac,
             order,
+            padding,
         })
     }
 
@@ -85,11 +99,11 @@ impl BlockOpener {
                     return None;
                 }
                 let content = self.decrypt(encrypted)?;
-                without_padding(encrypted, content)
+                without_padding(encrypted, content, self.padding)
             }
             MacOrder::MacThenEncrypt => {
                 let content = self.decrypt(body)?;
-                let content = without_padding(body, content)?;
+                let content = without_padding(body, content, self.padding)?;
                 let end = content.end.checked_sub(self.mac.bytes())?;
                 let content = content.start..end;
                 let mac = body.get(end..end + self.mac.bytes())?;
@@ -118,7 +132,11 @@ impl BlockOpener {
             Cipher::Aes256Cbc => run::<Decryptor<Aes256>>(&self.key, iv, blocks)?,
             Cipher::Camellia128Cbc => run::<Decryptor<Camellia128>>(&self.key, iv, blocks)?,
             Cipher::Camellia256Cbc => run::<Decryptor<Camellia256>>(&self.key, iv, blocks)?,
+            Cipher::Aria128Cbc => run::<Decryptor<Aria128>>(&self.key, iv, blocks)?,
+            Cipher::Aria256Cbc => run::<Decryptor<Aria256>>(&self.key, iv, blocks)?,
             Cipher::TripleDesCbc => run::<Decryptor<TdesEde3>>(&self.key, iv, blocks)?,
+            Cipher::DesCbc => run::<Decryptor<Des>>(&self.key, iv, blocks)?,
+            Cipher::IdeaCbc => run::<Decryptor<Idea>>(&self.key, iv, blocks)?,
             _ => return None,
         }
         if let Some(chained) = &mut self.chained {
@@ -129,7 +147,7 @@ impl BlockOpener {
 
     fn block_bytes(&self) -> usize {
         match self.cipher {
-            Cipher::TripleDesCbc => 8,
+            Cipher::TripleDesCbc | Cipher::DesCbc | Cipher::IdeaCbc => 8,
             _ => 16,
         }
     }
@@ -146,10 +164,11 @@ fn run<D: KeyIvInit + BlockModeDecrypt>(key: &[u8], iv: &[u8], text: &mut [u8]) 
 }
 
 /// Takes the padding off: its last byte says how many more there are, and all are the same.
-fn without_padding(body: &[u8], text: Range<usize>) -> Option<Range<usize>> {
+fn without_padding(body: &[u8], text: Range<usize>, kind: Padding) -> Option<Range<usize>> {
     let last = *body.get(text.clone())?.last()?;
     let end = text.end.checked_sub(usize::from(last) + 1)?;
     let padding = body.get(end..text.end)?;
-    let right = end >= text.start && padding.iter().all(|byte| *byte == last);
+    let is_filled = kind == Padding::Any || padding.iter().all(|byte| *byte == last);
+    let right = end >= text.start && is_filled;
     right.then_some(text.start..end)
 }

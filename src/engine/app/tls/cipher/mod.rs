@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::engine::app::tls::cipher::aead::{Aead, Nonce};
-use crate::engine::app::tls::cipher::block::{BlockOpener, MacOrder};
+use crate::engine::app::tls::cipher::block::{BlockOpener, MacOrder, Padding};
 use crate::engine::app::tls::cipher::mac::RecordMac;
 use crate::engine::app::tls::cipher::stream::StreamOpener;
-use crate::engine::app::tls::derive::{expand_label, expand_label_into, key_block};
+use crate::engine::app::tls::derive::{LABEL_PREFIX, expand_prefixed_into, key_block};
 use crate::engine::app::tls::hash::Hash;
 use crate::engine::app::tls::keylog::Secret;
 use crate::engine::app::tls::record::Header;
@@ -40,6 +40,7 @@ enum How {
         iv: [u8; 12],
         suite: Suite,
         secret: Secret,
+        dialect: Dialect,
     },
     /// TLS 1.2 (RFC 5246 §6.2.3.3).
     Aead { aead: Aead, nonce: Nonce },
@@ -47,6 +48,28 @@ enum How {
     Block(Box<BlockOpener>),
     /// RC4, and nothing but a MAC.
     Stream(Box<StreamOpener>),
+}
+
+/// TLS 1.3 as published, or one of its drafts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dialect {
+    /// The number of the draft.
+    pub(super) draft: Option<u8>,
+}
+
+impl Dialect {
+    /// The word before labels, and the label of the next secret.
+    fn labels(self) -> (&'static str, &'static str) {
+        match self.draft {
+            Some(..20) => ("TLS 1.3, ", "application traffic secret"),
+            _ => (LABEL_PREFIX, "traffic upd"),
+        }
+    }
+
+    /// Whether the header of a record is authenticated.
+    fn covers_header(self) -> bool {
+        self.draft.is_none_or(|draft| draft >= 25)
+    }
 }
 
 /// What TLS 1.2 and older derive their keys from.
@@ -69,18 +92,21 @@ pub(super) enum Sender {
 
 impl Opener {
     /// For TLS 1.3, from a traffic secret. None when the secret does not fit the suite.
-    pub(super) fn tls13(suite: Suite, secret: &Secret) -> Option<Self> {
+    pub(super) fn tls13(suite: Suite, secret: &Secret, dialect: Dialect) -> Option<Self> {
         if secret.bytes().len() != suite.hash.bytes() {
             return None;
         }
-        let mut key = [0; KEY_BYTES_MAX];
+        let (prefix, _) = dialect.labels();
+        let (mut key, mut iv) = ([0; KEY_BYTES_MAX], [0; 12]);
         let key = key.get_mut(..suite.cipher.key_bytes())?;
-        expand_label_into(suite.hash, secret.bytes(), "key", key)?;
+        expand_prefixed_into(suite.hash, secret.bytes(), [prefix, "key"], key)?;
+        expand_prefixed_into(suite.hash, secret.bytes(), [prefix, "iv"], &mut iv)?;
         let how = How::Tls13 {
             aead: Aead::new(suite.cipher, key)?,
-            iv: expand_label(suite.hash, secret.bytes(), "iv")?,
+            iv,
             suite,
             secret: *secret,
+            dialect,
         };
         Some(Self { how, sequence: 0 })
     }
@@ -92,15 +118,23 @@ impl Opener {
             Cipher::Rc4 | Cipher::Null => How::Stream(Box::new(StreamOpener::new(
                 from.suite.cipher,
                 &keys.key,
-                RecordMac::new(from.suite.mac?, &keys.mac)?,
+                RecordMac::new(from.version, from.suite.mac?, &keys.mac)?,
             )?)),
             Cipher::Aes128Cbc
             | Cipher::Aes256Cbc
             | Cipher::Camellia128Cbc
             | Cipher::Camellia256Cbc
+            | Cipher::Aria128Cbc
+            | Cipher::Aria256Cbc
+            | Cipher::IdeaCbc
+            | Cipher::DesCbc
             | Cipher::TripleDesCbc => {
                 let order = MacOrder::of(from.encrypts_then_macs);
-                let mac = RecordMac::new(from.suite.mac?, &keys.mac)?;
+                let mac = RecordMac::new(from.version, from.suite.mac?, &keys.mac)?;
+                let padding = match from.version {
+                    ..TLS10 => Padding::Any,
+                    _ => Padding::Same,
+                };
                 let cipher = from.suite.cipher;
                 How::Block(Box::new(BlockOpener::new(
                     cipher,
@@ -108,6 +142,7 @@ impl Opener {
                     (from.version < TLS11).then_some(&keys.iv),
                     mac,
                     order,
+                    padding,
                 )?))
             }
             cipher => How::Aead {
@@ -118,15 +153,30 @@ impl Opener {
         Some(Self { how, sequence: 0 })
     }
 
+    /// For what is not encrypted, and whose MAC cannot be checked without a secret.
+    pub(super) fn bare(suite: Suite) -> Option<Self> {
+        let mac = RecordMac::unknown(suite.mac?);
+        let stream = StreamOpener::new(Cipher::Null, &[], mac)?;
+        let how = How::Stream(Box::new(stream));
+        Some(Self { how, sequence: 0 })
+    }
+
     /// The one after a KeyUpdate of the sender's (RFC 8446 §7.2).
     pub(super) fn next_generation(&self) -> Option<Self> {
-        let How::Tls13 { suite, secret, .. } = &self.how else {
+        let How::Tls13 {
+            suite,
+            secret,
+            dialect,
+            ..
+        } = &self.how
+        else {
             return None;
         };
         let mut next = [0; KEY_BYTES_MAX + 16];
         let next = next.get_mut(..suite.hash.bytes())?;
-        expand_label_into(suite.hash, secret.bytes(), "traffic upd", next)?;
-        Self::tls13(*suite, &Secret::new(next)?)
+        let (prefix, label) = dialect.labels();
+        expand_prefixed_into(suite.hash, secret.bytes(), [prefix, label], next)?;
+        Self::tls13(*suite, &Secret::new(next)?, *dialect)
     }
 
     /// Opens the next record in place. None when it is not what its keys protect, and then what
@@ -134,7 +184,18 @@ impl Opener {
     pub(super) fn open(&mut self, header: Header, body: &mut [u8]) -> Option<Opened> {
         let sequence = self.sequence;
         let opened = match &mut self.how {
-            How::Tls13 { aead, iv, .. } => open_tls13(aead, iv, sequence, header, body)?,
+            How::Tls13 {
+                aead, iv, dialect, ..
+            } => {
+                let nonce = aead::xor(iv, sequence);
+                let header = header.bytes();
+                let about: &[u8] = if dialect.covers_header() {
+                    &header
+                } else {
+                    &[]
+                };
+                open_tls13(aead, &nonce, about, body)?
+            }
             How::Aead { aead, nonce } => Opened {
                 kind: header.kind,
                 content: open_tls12(aead, nonce, sequence, header, body)?,
@@ -224,15 +285,8 @@ impl Keys {
 }
 
 /// RFC 8446 §5.2: the content, its type, zeros.
-fn open_tls13(
-    aead: &Aead,
-    iv: &[u8; 12],
-    sequence: u64,
-    header: Header,
-    body: &mut [u8],
-) -> Option<Opened> {
-    let nonce = aead::xor(iv, sequence);
-    let length = aead.open(&nonce, &header.bytes(), body)?;
+fn open_tls13(aead: &Aead, nonce: &[u8; 12], about: &[u8], body: &mut [u8]) -> Option<Opened> {
+    let length = aead.open(nonce, about, body)?;
     let inner = body.get(..length)?;
     let end = inner.iter().rposition(|byte| *byte != 0)?;
     Some(Opened {
@@ -259,6 +313,7 @@ fn open_tls12(
 }
 
 const KEY_BYTES_MAX: usize = 32;
+const TLS10: u16 = 0x0301;
 const TLS11: u16 = 0x0302;
 
 #[cfg(test)]

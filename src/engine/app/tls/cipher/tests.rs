@@ -24,7 +24,8 @@ const RECORD: &str = "17 03 03 00 43 a2 3f 70 54 b6 2c 94 d0 af fa fe 82 28 ba 5
 #[test]
 fn a_record_of_the_published_trace_is_opened() {
     let secret = Secret::new(&bytes(SECRET)).unwrap();
-    let mut opener = Opener::tls13(Suite::of(0x1301).unwrap(), &secret).unwrap();
+    let mut opener =
+        Opener::tls13(Suite::of(0x1301).unwrap(), &secret, Dialect::default()).unwrap();
     let mut record = bytes(RECORD);
     let header = header_of(&record);
     let body = &mut record[HEADER_BYTES..];
@@ -38,7 +39,8 @@ fn a_record_of_the_published_trace_is_opened() {
 #[test]
 fn a_record_at_another_place_is_not() {
     let secret = Secret::new(&bytes(SECRET)).unwrap();
-    let mut opener = Opener::tls13(Suite::of(0x1301).unwrap(), &secret).unwrap();
+    let mut opener =
+        Opener::tls13(Suite::of(0x1301).unwrap(), &secret, Dialect::default()).unwrap();
     opener.skip(1);
     let mut record = bytes(RECORD);
     let header = header_of(&record);
@@ -49,19 +51,25 @@ fn a_record_at_another_place_is_not() {
 #[test]
 fn a_secret_fits_only_suites_with_its_hash() {
     let secret = Secret::new(&[1; 48]).unwrap();
-    assert!(Opener::tls13(Suite::of(0x1301).unwrap(), &secret).is_none());
-    assert!(Opener::tls13(Suite::of(0x1302).unwrap(), &secret).is_some());
+    assert!(Opener::tls13(Suite::of(0x1301).unwrap(), &secret, Dialect::default()).is_none());
+    assert!(Opener::tls13(Suite::of(0x1302).unwrap(), &secret, Dialect::default()).is_some());
 }
 
 /// Every kind of cipher, with and without the MAC last, in TLS 1.0 and 1.2.
 fn openers() -> Vec<Opener> {
     let older = [
         0x009c, 0x009d, 0xc02f, 0xcca8, 0xc09c, 0xc09d, 0xc0a0, 0xc0a1, 0x002f, 0x0035, 0x003d,
-        0xc028, 0x000a, 0x0004, 0x0005, 0x0001, 0x003b,
+        0xc028, 0x000a, 0x0004, 0x0005, 0x0001, 0x003b, 0x0007, 0x0009, 0xc03c, 0xc03d, 0xc050,
+        0xc051, 0xc07a, 0xc07b, 0x0041, 0x0084,
     ];
     let mut openers = Vec::new();
     for number in older {
-        for (version, encrypts_then_macs) in [(0x0301, false), (0x0303, false), (0x0303, true)] {
+        for (version, encrypts_then_macs) in [
+            (0x0300, false),
+            (0x0301, false),
+            (0x0303, false),
+            (0x0303, true),
+        ] {
             let from = Negotiated {
                 version,
                 suite: Suite::of(number).unwrap(),
@@ -82,12 +90,15 @@ fn openers() -> Vec<Opener> {
         (0x1305, 32),
     ] {
         let secret = Secret::new(&vec![1; length]).unwrap();
-        openers.push(Opener::tls13(Suite::of(number).unwrap(), &secret).unwrap());
+        openers
+            .push(Opener::tls13(Suite::of(number).unwrap(), &secret, Dialect::default()).unwrap());
     }
     openers
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))] // of three hundred openers each
+
     #[test]
     fn nothing_that_comes_makes_an_opener_stumble(body in prop::collection::vec(any::<u8>(), 0..80)) {
         for mut opener in openers() {

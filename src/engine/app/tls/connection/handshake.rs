@@ -2,12 +2,13 @@
 
 use super::{Choice, Stop, Tls, Why};
 use crate::engine::app::Observer;
-use crate::engine::app::tls::cipher::Sender;
-use crate::engine::app::tls::client_hello::ClientHello;
+use crate::engine::app::tls::cipher::{Dialect, Sender};
+use crate::engine::app::tls::client_hello::{ClientHello, TLS13};
 use crate::engine::app::tls::messages::{Next, message};
 use crate::engine::app::tls::server_hello::{EncryptedExtensions, ServerHello};
 use crate::engine::app::tls::side::{Phase, Protection};
 use crate::engine::app::tls::suite::Suite;
+use crate::engine::app::tls::transcript::Transcript;
 use crate::engine::transport::StreamContext;
 
 impl Tls {
@@ -34,6 +35,12 @@ impl Tls {
         mut bytes: &[u8],
         observer: &mut dyn Observer,
     ) -> Result<(), Stop> {
+        if !self.speaks_tls13() {
+            self.transcript.add(sender, bytes);
+        }
+        let whole = bytes;
+        let random = |tls: &Self| tls.known.hello.as_ref().map(|hello| hello.random);
+        let before = random(self);
         let mut messages = std::mem::take(&mut self.side(sender).messages);
         let outcome = loop {
             match messages.next(&mut bytes) {
@@ -48,6 +55,10 @@ impl Tls {
             }
         };
         self.side(sender).messages = messages;
+        if before.is_some() && before != random(self) {
+            self.transcript = Transcript::default(); // another handshake begins
+            self.transcript.add(sender, whole);
+        }
         outcome
     }
 
@@ -68,7 +79,10 @@ impl Tls {
             (Sender::Server, message::SERVER_HELLO) => {
                 let hello = ServerHello::parse(body);
                 let hello = hello.map_err(|_| Stop::Lost(Why::Malformed))?;
-                self.on_server_hello(&hello)
+                if self.known.hello.is_none() {
+                    self.is_nameless = observer.is_watched_server(context.src.ip());
+                }
+                self.on_server_hello(&hello, observer)
             }
             (Sender::Server, message::ENCRYPTED_EXTENSIONS) if self.speaks_tls13() => {
                 let extensions = EncryptedExtensions::parse(body);
@@ -106,15 +120,35 @@ impl Tls {
         Ok(())
     }
 
-    pub(super) fn on_server_hello(&mut self, hello: &ServerHello<'_>) -> Result<(), Stop> {
-        let is_readable = hello.compression == 0 && hello.version() >= VERSION_MIN;
+    pub(super) fn on_server_hello(
+        &mut self,
+        hello: &ServerHello<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Stop> {
+        let version = hello.version();
+        let is_readable = match hello.compression {
+            0 => version >= VERSION_MIN,
+            DEFLATE => (VERSION_MIN..TLS13).contains(&version),
+            _ => false,
+        };
+        let suite = Suite::of(hello.cipher).filter(|_| is_readable);
         self.choice = Some(Choice {
-            version: hello.version(),
-            suite: Suite::of(hello.cipher).filter(|_| is_readable),
+            version,
+            suite,
             random: *hello.random,
             encrypts_then_macs: hello.encrypts_then_macs(),
+            extends_master_secret: hello.extends_master_secret(),
+            session: padded(hello.session_id).filter(|_| version < TLS13),
+            compresses: hello.compression == DEFLATE,
+            dialect: Dialect {
+                draft: hello.draft(),
+            },
         });
         self.unlocked = true;
+        if version >= TLS13 {
+            self.transcript.cut();
+        }
+        self.stop_unless_readable(observer)?;
         if !hello.is_retry_request() {
             self.choose_protocol(hello.protocol());
         }
@@ -134,5 +168,14 @@ impl Tls {
     }
 }
 
-/// TLS 1.0.
-const VERSION_MIN: u16 = 0x0301;
+/// A session's id, if there is one.
+fn padded(id: &[u8]) -> Option<[u8; 32]> {
+    let mut name = [0; 32];
+    name.get_mut(..id.len())?.copy_from_slice(id);
+    (!id.is_empty()).then_some(name)
+}
+
+/// SSL 3.0.
+const VERSION_MIN: u16 = 0x0300;
+/// The only way of compression that there is (RFC 3749 §2).
+const DEFLATE: u8 = 1;

@@ -7,13 +7,15 @@
 
 use super::{Choice, Stop, Tls, Why};
 use crate::engine::app::Observer;
-use crate::engine::app::tls::cipher::{Negotiated, Opened, Opener, Sender};
+use crate::engine::app::tls::cipher::{Dialect, Negotiated, Opened, Opener, Sender};
 use crate::engine::app::tls::client_hello::TLS13;
+use crate::engine::app::tls::inflate::Inflate;
 use crate::engine::app::tls::keylog::{KeyLabel, Secret};
 use crate::engine::app::tls::messages::{Messages, Next, message};
 use crate::engine::app::tls::record::{Header, kind};
+use crate::engine::app::tls::secrets::ClientRandom;
 use crate::engine::app::tls::side::{Phase, Protection};
-use crate::engine::app::tls::suite::Suite;
+use crate::engine::app::tls::suite::{Cipher, Suite};
 use crate::engine::limits::{TLS_FAILURES_MAX, TLS_RECORDS_MISSED_MAX};
 use crate::engine::transport::{Chunk, StreamContext};
 
@@ -56,7 +58,7 @@ impl Tls {
         side.passed += records;
         let missing = match &mut side.protection {
             Protection::Older(opener) | Protection::Tls13(Phase::Traffic, opener) => {
-                if !opener.skip(records) {
+                if !opener.skip(records) || side.inflate.is_some() {
                     return Err(Stop::Lost(Why::Gap));
                 }
                 match records {
@@ -69,6 +71,7 @@ impl Tls {
             }
             Protection::Plain => {
                 side.messages.miss(usize::from(length));
+                self.transcript.cut();
                 return Ok(());
             }
             Protection::Changed | Protection::Tls13(..) => u64::MAX,
@@ -87,7 +90,7 @@ impl Tls {
     ) -> Result<(), Stop> {
         let side = self.side(sender);
         side.gap = match &mut side.protection {
-            Protection::Older(opener) => opener.skip(0),
+            Protection::Older(opener) => side.inflate.is_none() && opener.skip(0),
             Protection::Tls13(..) => true,
             Protection::Plain | Protection::Changed => false,
         };
@@ -166,19 +169,16 @@ impl Tls {
         };
         let client_random = hello.random;
         let suite = choice.suite.ok_or(Stop::Lost(Why::Suite))?;
-        let secret = self.secret(KeyLabel::MasterSecret, observer);
-        let secret = secret.ok_or(Stop::NotYet { for_key: true })?;
-        let negotiated = Negotiated {
-            version: choice.version,
-            suite,
-            master_secret: secret.bytes(),
-            client_random: &client_random,
-            server_random: &choice.random,
-            encrypts_then_macs: choice.encrypts_then_macs,
+        let opener = match self.master_secret(&choice, suite, observer) {
+            Some(secret) => older(&choice, suite, &client_random, &secret, sender),
+            None if suite.cipher == Cipher::Null => Opener::bare(suite),
+            None => return Err(Stop::NotYet { for_key: true }),
         };
-        let mut opener = Opener::older(&negotiated, sender).ok_or(Stop::Lost(Why::Suite))?;
-        let passed = std::mem::take(&mut self.side(sender).passed);
-        if passed > 0 && !opener.skip(passed) {
+        let mut opener = opener.ok_or(Stop::Lost(Why::Suite))?;
+        let side = self.side(sender);
+        side.inflate = choice.compresses.then(|| Box::new(Inflate::new()));
+        let passed = std::mem::take(&mut side.passed);
+        if passed > 0 && (choice.compresses || !opener.skip(passed)) {
             return Err(Stop::Lost(Why::Gap));
         }
         Ok(Protection::Older(Box::new(opener)))
@@ -258,8 +258,10 @@ impl Tls {
         let last = side.passed + missed;
         let first = side.passed.saturating_sub(TLS_RECORDS_MISSED_MAX);
         let sequences = (first..=last).rev();
+        let dialect = self.choice.map(|choice| choice.dialect);
+        let dialect = dialect.unwrap_or_default();
         for suite in self.suites13() {
-            let Some(mut opener) = Opener::tls13(suite, &secret) else {
+            let Some(mut opener) = Opener::tls13(suite, &secret, dialect) else {
                 continue;
             };
             for sequence in sequences.clone() {
@@ -310,11 +312,19 @@ impl Tls {
             suite: Some(suite),
             random: [0; 32],
             encrypts_then_macs: false,
+            extends_master_secret: false,
+            session: None,
+            compresses: false,
+            dialect: Dialect::default(),
         });
     }
 
     /// A secret of this connection's; a copy of it is kept as long as the connection is.
-    fn secret(&mut self, label: KeyLabel, observer: &mut dyn Observer) -> Option<Secret> {
+    pub(super) fn secret(
+        &mut self,
+        label: KeyLabel,
+        observer: &mut dyn Observer,
+    ) -> Option<Secret> {
         self.known.secret(label, observer)
     }
 
@@ -328,6 +338,14 @@ impl Tls {
     ) -> Result<(), Stop> {
         self.known.opened = true;
         let content = body.get(opened.content.clone()).unwrap_or_default();
+        let inflated = match &mut self.side(sender).inflate {
+            Some(inflate) => inflate.record(content).ok_or(Stop::Lost(Why::Malformed))?,
+            None => Vec::new(),
+        };
+        let content = match self.side(sender).inflate {
+            Some(_) => &*inflated,
+            None => content,
+        };
         match opened.kind {
             kind::HANDSHAKE => return self.on_messages(sender, context, content, observer),
             kind::APPLICATION_DATA if !content.is_empty() => {
@@ -347,6 +365,24 @@ impl Tls {
         }
         Ok(())
     }
+}
+
+fn older(
+    choice: &Choice,
+    suite: Suite,
+    client_random: &ClientRandom,
+    secret: &Secret,
+    sender: Sender,
+) -> Option<Opener> {
+    let negotiated = Negotiated {
+        version: choice.version,
+        suite,
+        master_secret: secret.bytes(),
+        client_random,
+        server_random: &choice.random,
+        encrypts_then_macs: choice.encrypts_then_macs,
+    };
+    Opener::older(&negotiated, sender)
 }
 
 /// Opens a record after a hole: its number is one of the next.

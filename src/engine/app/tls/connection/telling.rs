@@ -1,12 +1,13 @@
 //! What the layer above is told of a connection, and when it is looked at again.
 
-use super::{Stop, Tls};
+use super::{Choice, Stop, Tls};
 use crate::engine::app::Observer;
 use crate::engine::app::tls::cipher::Sender;
 use crate::engine::app::tls::client_hello::ClientHello;
 use crate::engine::app::tls::ja4::Carrier;
 use crate::engine::app::tls::known::Wanted;
 use crate::engine::app::tls::secrets::Waiter;
+use crate::engine::app::tls::suite::{Cipher, Suite};
 use crate::engine::event::Scheme;
 use crate::engine::limits::SECRET_WAIT;
 use crate::engine::transport::{Chunk, FlowKey, StreamContext};
@@ -53,9 +54,21 @@ impl Tls {
             .known
             .on_first_hello(context, hello, by, waiter, observer)
         {
-            Wanted::Yes => Ok(()),
+            Wanted::Yes => self.stop_unless_readable(observer),
             Wanted::No => Err(Stop::Unwanted),
         }
+    }
+
+    /// Without keys only what is not encrypted is wanted.
+    pub(super) fn stop_unless_readable(&mut self, observer: &mut dyn Observer) -> Result<(), Stop> {
+        let followed = observer.secrets().is_some_and(|one| one.are_followed());
+        let is_null = |suite: Suite| suite.cipher == Cipher::Null;
+        let encrypts = |choice: Choice| !choice.suite.is_some_and(is_null);
+        if followed || self.known.hello.is_none() || !self.choice.is_some_and(encrypts) {
+            return Ok(());
+        }
+        observer.counters().tls_no_key += 1;
+        Err(Stop::Unwanted)
     }
 
     /// Asks to be called when something has waited long enough.
