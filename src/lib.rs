@@ -13,6 +13,7 @@
 //! | [`alert`] | an event that is on disk becomes light |
 //! | [`config`] | what the user wrote becomes what is valid |
 //! | [`experiment`] | what was sent where, and how sure it is that it was opened |
+//! | [`visitor`] | who a visitor probably is: reasons, from what lies on this machine |
 //! | [`daemon`] | the graph of all of these, from start to stop |
 //! | [`doctor`] | whether this machine can tap: looks at everything, changes nothing |
 //! | [`cli`] | one file for each subcommand |
@@ -36,6 +37,9 @@ pub mod config;
 
 #[cfg(feature = "daemon")]
 pub mod experiment;
+
+#[cfg(feature = "daemon")]
+pub mod visitor;
 
 #[cfg(feature = "daemon")]
 pub mod daemon;

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of the crate, in order: each may name those to its left, and itself.
-const CRATE_ORDER: [&[&str]; 7] = [
+const CRATE_ORDER: [&[&str]; 8] = [
     &["engine"],
     &["config"],
     &["capture", "store", "led"],
     &["alert", "experiment"],
+    &["visitor"],
     &["daemon"],
     &["doctor"],
     &["cli"],

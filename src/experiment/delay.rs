@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::engine::frame::Timestamp;
 
 /// How long after its sending a canary was visited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Delay {
     /// Before sending was finished: a preview that is fetched while the message is being written.
     Before,
