@@ -369,3 +369,50 @@ fn what_was_planned_can_be_read_with_sqlite_alone() {
         .unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "experiment|e\n");
 }
+
+#[test]
+fn a_visitor_is_told_with_reasons_and_what_cannot_be_used_is_told_too() {
+    let mut home = Home::new();
+    let mut skype = visit_to("k7f3q2m9", "skype", 7200);
+    skype.client = "65.52.100.214".parse().unwrap();
+    home.visited([visit_to("k7f3q2m9", "skype", 7100), skype]);
+    let folder = home.folder.path().to_owned();
+    let (table, database) = (folder.join("visitors.toml"), folder.join("asn.mmdb"));
+    fs::write(
+        &table,
+        "[[visitor]]\nname = \"My printer\"\nkind = \"crawler\"\nnetworks = [\"203.0.113.7/32\"]\n\
+         source = \"me\"\ndate = \"2026-11\"\n[[visitor]]\nname = \"broken\"\n",
+    )
+    .unwrap();
+    fs::write(&database, "not one").unwrap();
+    let config = folder.join("canarytap.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let visitor = format!(
+        "[visitor]\ndatabases = [\"{}\"]\ntable = \"{}\"\n",
+        database.display(),
+        table.display()
+    );
+    fs::write(&config, text + &visitor).unwrap();
+
+    let output = home.run(&["visitor"]);
+    assert!(output.status.success());
+    let words = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(
+        words.contains("fits My printer (crawler): its address lies in 203.0.113.7/32"),
+        "{words}"
+    );
+    assert!(words.contains("fits Skype link check of 2013"), "{words}");
+    let complaints = stderr(&output);
+    assert!(
+        complaints.contains("asn.mmdb is no database"),
+        "{complaints}"
+    );
+    assert!(complaints.contains("visitors.toml, line 7"), "{complaints}");
+
+    let lines = home.json(&["visitor", "2"]);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["fits"][0]["name"], "Skype link check of 2013");
+    let missing = home.run(&["visitor", "99"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("99 is no visit"));
+}

@@ -14,6 +14,7 @@ mod canaries;
 mod check;
 mod doctor;
 mod experiment;
+mod judging;
 mod keys;
 mod led;
 mod log;
@@ -26,6 +27,7 @@ mod sent;
 mod status;
 pub mod time;
 mod verify;
+mod visitor;
 
 /// Finds out who opens the links you send in private.
 #[derive(Debug, Parser)]
@@ -74,6 +76,8 @@ enum Command {
     Sent(sent::SentArgs),
     /// Print the event log
     Log(log::LogArgs),
+    /// Say who the visitors of canaries probably are, and why
+    Visitor(visitor::VisitorArgs),
     /// Check that the log was not changed since it was written
     Verify(verify::VerifyArgs),
     /// Hand lines of a TLS key log from standard input to the daemon
@@ -139,6 +143,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Experiment(args) => experiment::run(globals, args),
         Command::Sent(args) => sent::run(globals, args),
         Command::Log(args) => log::run(globals, args),
+        Command::Visitor(args) => visitor::run(globals, args),
         Command::Verify(args) => verify::run(globals, args),
         Command::Keys => keys::run(globals),
         Command::Ack(args) => ack::run(globals, args),

@@ -38,8 +38,19 @@ pub struct Config {
     pub canaries: Vec<CanaryConfig>,
     /// Key logs of TLS that are followed.
     pub key_logs: Vec<PathBuf>,
+    /// By what visitors are told apart.
+    pub visitor: VisitorConfig,
     /// The lights.
     pub led: LedConfig,
+}
+
+/// `[visitor]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VisitorConfig {
+    /// Databases of networks in MaxMind's format.
+    pub databases: Vec<PathBuf>,
+    /// The user's own table of known fetchers.
+    pub table: Option<PathBuf>,
 }
 
 /// `[capture]`

@@ -34,10 +34,10 @@ pub struct Fit<'a> {
     weight: u32,
 }
 
-impl<'a> Sighting<'a> {
+impl Sighting<'_> {
     /// The rows that it fits, those that fit best first.
-    pub fn fits(&self, table: &'a Table) -> Vec<Fit<'a>> {
-        let mut fits: Vec<Fit<'a>> = table
+    pub fn fits<'t>(&self, table: &'t Table) -> Vec<Fit<'t>> {
+        let mut fits: Vec<Fit<'t>> = table
             .rows()
             .iter()
             .filter_map(|row| self.fit(row))
@@ -48,7 +48,7 @@ impl<'a> Sighting<'a> {
 
     /// A row is worth showing when its name or its network agrees, or, where it has neither, all
     /// that it says.
-    fn fit(&self, row: &'a Row) -> Option<Fit<'a>> {
+    fn fit<'t>(&self, row: &'t Row) -> Option<Fit<'t>> {
         let mut fit = Fit {
             row,
             facts: Vec::new(),

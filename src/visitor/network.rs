@@ -148,3 +148,122 @@ impl fmt::Display for Network {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use maxminddb_writer::metadata::IpVersion;
+    use maxminddb_writer::paths::IpAddrWithMask;
+    use serde::Serialize;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Numbers of systems have 32 bits in these databases; JSON's would be written with 64.
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Shape {
+        System {
+            autonomous_system_number: u32,
+            autonomous_system_organization: &'static str,
+        },
+        Other(Value),
+    }
+
+    /// A database that holds each value for its network.
+    fn write(path: &Path, version: IpVersion, entries: &[(&str, Shape)]) {
+        let mut database = maxminddb_writer::Database::default();
+        database.metadata.ip_version = version;
+        database.metadata.binary_format_major_version = 2;
+        for (network, value) in entries {
+            let data = database.insert_value(value).unwrap();
+            database.insert_node(network.parse::<IpAddrWithMask>().unwrap(), data);
+        }
+        database.write_to(File::create(path).unwrap()).unwrap();
+    }
+
+    fn said(entries: &[(&str, Shape)], address: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mmdb");
+        write(&path, IpVersion::V4, entries);
+        let mut networks = Networks::default();
+        networks.add(&path).unwrap();
+        networks.of(address.parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn the_shapes_of_each_vendor_are_read() {
+        let geolite_asn = Shape::System {
+            autonomous_system_number: 8075,
+            autonomous_system_organization: "MICROSOFT-CORP-MSN-AS-BLOCK",
+        };
+        let geolite_country = Shape::Other(json!({
+            "country": {"geoname_id": 1, "iso_code": "US", "names": {"en": "United States"}}
+        }));
+        let ipinfo = Shape::Other(json!({
+            "asn": "AS8075", "as_name": "Microsoft Corporation", "as_domain": "microsoft.com",
+            "country": "United States", "country_code": "US", "continent": "North America"
+        }));
+        let ipinfo_country =
+            Shape::Other(json!({"country": "US", "country_name": "United States"}));
+        for (shape, words) in [
+            (geolite_asn, "AS8075 MICROSOFT-CORP-MSN-AS-BLOCK"),
+            (geolite_country, "US"),
+            (ipinfo, "AS8075 Microsoft Corporation US"),
+            (ipinfo_country, "US"),
+        ] {
+            let entries = [("65.52.0.0/14", shape)];
+            assert_eq!(said(&entries, "65.52.100.214"), words);
+            assert_eq!(said(&entries, "203.0.113.7"), "network not known");
+        }
+    }
+
+    #[test]
+    fn an_entry_of_another_shape_says_nothing() {
+        assert_eq!(
+            said(&[("0.0.0.0/1", Shape::Other(json!("text")))], "1.2.3.4"),
+            "network not known"
+        );
+        assert_eq!(
+            said(&[("0.0.0.0/1", Shape::Other(json!({"x": "y"})))], "1.2.3.4"),
+            "network not known"
+        );
+    }
+
+    #[test]
+    fn several_databases_complete_each_other_and_the_first_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut networks = Networks::default();
+        let shapes = [
+            Shape::System {
+                autonomous_system_number: 64500,
+                autonomous_system_organization: "Example",
+            },
+            Shape::Other(json!({"asn": "AS64501", "as_name": "Other"})),
+            Shape::Other(json!({"country": {"iso_code": "DE"}})),
+        ];
+        for (number, shape) in shapes.into_iter().enumerate() {
+            let path = folder.path().join(format!("{number}.mmdb"));
+            write(&path, IpVersion::V6, &[("2001:db8::/32", shape)]);
+            networks.add(&path).unwrap();
+        }
+        let found = networks.of("2001:db8::7".parse().unwrap());
+        assert_eq!(found.to_string(), "AS64500 Example DE");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("no.mmdb");
+        std::fs::write(&path, "this is no database").unwrap();
+        let mut networks = Networks::default();
+        let error = networks.add(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("no.mmdb is no database in MaxMind's format"),
+            "{error}"
+        );
+        assert!(networks.add(Path::new("/nowhere.mmdb")).is_err());
+        assert!(networks.is_empty());
+    }
+}

@@ -16,6 +16,7 @@ mod store;
 mod tests;
 mod tls;
 mod values;
+mod visitor;
 mod watched;
 
 /// Reads a configuration.
@@ -32,6 +33,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
     let hosts: Vec<HostConfig> = watched::hosts(&mut top, &mut doc);
     let canaries = watched::canaries(&mut top, &hosts, &mut doc);
     let key_logs = tls::key_logs(top.section("tls", &mut doc), &mut doc);
+    let visitor = visitor::visitor(top.section("visitor", &mut doc), &mut doc);
     let led = led::led(top.section("led", &mut doc), &mut doc);
     top.refuse_unknown(&mut doc);
     let config = Config {
@@ -42,6 +44,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
         hosts,
         canaries,
         key_logs,
+        visitor,
         led,
     };
     doc.finish(path, config)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::StoreConfig;
-use crate::config::parse::values::{MIB, bytes, directory};
+use crate::config::parse::values::{MIB, bytes, path};
 use crate::config::raw::{Document, Section};
 
 pub(super) fn store(section: Option<Section<'_>>, doc: &mut Document<'_>) -> StoreConfig {
@@ -16,10 +16,10 @@ pub(super) fn store(section: Option<Section<'_>>, doc: &mut Document<'_>) -> Sto
     let Some(mut section) = section else {
         return config;
     };
-    if let Some(directory) = directory(&mut section, "directory", doc) {
+    if let Some(directory) = path(&mut section, "directory", doc) {
         config.directory = directory;
     }
-    config.run_directory = directory(&mut section, "run_directory", doc);
+    config.run_directory = path(&mut section, "run_directory", doc);
     if let Some(bytes) = bytes(&mut section, "requests_max", (MIB, 1024 * 1024 * MIB), doc) {
         config.requests_max_bytes = bytes;
     }

@@ -10,6 +10,8 @@ use crate::config::raw::{Document, Entry, Section};
 use crate::config::units::{parse_bytes, parse_words};
 
 pub(super) const MIB: u64 = 1 << 20;
+const ABSOLUTE: &str = "must be an absolute path, beginning with /";
+
 /// A size with its unit, from `min` to `max` bytes.
 pub(super) fn bytes(
     section: &mut Section<'_>,
@@ -103,19 +105,39 @@ pub(super) fn addresses(
     addresses
 }
 
-/// A directory by its absolute path.
-pub(super) fn directory(
+/// A file or directory by its absolute path.
+pub(super) fn path(
     section: &mut Section<'_>,
     key: &'static str,
     doc: &mut Document<'_>,
 ) -> Option<PathBuf> {
     let (text, entry) = section.string(key, doc)?;
     if !text.starts_with('/') {
-        let rule = "must be an absolute path, beginning with /";
-        doc.wrong(&section.path(key), entry, rule);
+        doc.wrong(&section.path(key), entry, ABSOLUTE);
         return None;
     }
     Some(PathBuf::from(text))
+}
+
+/// A list of absolute paths, each named once; empty when the key is not there.
+pub(super) fn paths(
+    section: &mut Section<'_>,
+    key: &'static str,
+    doc: &mut Document<'_>,
+) -> Vec<PathBuf> {
+    let name = section.path(key);
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for (text, entry) in section.texts(key, doc).unwrap_or_default() {
+        let path = PathBuf::from(text);
+        if !path.is_absolute() {
+            doc.wrong(&name, entry, ABSOLUTE);
+        } else if paths.contains(&path) {
+            doc.wrong(&name, entry, "is named twice: leave one of the two");
+        } else {
+            paths.push(path);
+        }
+    }
+    paths
 }
 
 /// Words of the owner's: something, on one line.

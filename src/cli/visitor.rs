@@ -1,0 +1,168 @@
+//! `canarytap visitor`: who the visitors of canaries probably are, and why.
+
+use std::collections::HashMap;
+use std::io::{self, Write, stdout};
+use std::ops::ControlFlow;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::judging::{Judge, delay_of, reads};
+use crate::cli::render::printable;
+use crate::cli::{CommandResult, Failure, Globals, Outcome};
+use crate::experiment::Ledger;
+use crate::store::{EventQuery, EventRecord, StoreReader};
+use crate::visitor::Fit;
+
+/// Arguments of `visitor`.
+#[derive(Clone, Debug, Args)]
+pub struct VisitorArgs {
+    /// Numbers of visits in the log; all alerts unless told
+    #[arg(value_name = "SEQ")]
+    seqs: Vec<u64>,
+    /// How they are printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// How visitors are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Words, for people
+    #[default]
+    Table,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// Runs the command.
+pub fn run(globals: &Globals, args: &VisitorArgs) -> CommandResult {
+    let reader = StoreReader::open(&globals.data_directory()?)?;
+    let judge = Judge::load(globals)?;
+    let ledger = Ledger::read(&reader)?;
+    let mut printer = Printer {
+        judge: &judge,
+        ledger: &ledger,
+        reader: &reader,
+        reads: HashMap::new(),
+        out: io::BufWriter::new(stdout().lock()),
+        format: args.format,
+    };
+    if args.seqs.is_empty() {
+        let query = EventQuery {
+            alerts: true,
+            ..EventQuery::default()
+        };
+        reader.for_each::<Failure>(&query, |visit| {
+            printer.print(&visit)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    for seq in &args.seqs {
+        printer.print(&find(&reader, *seq)?)?;
+    }
+    printer.out.flush()?;
+    Ok(Outcome::Done)
+}
+
+fn find(reader: &StoreReader, seq: u64) -> Result<EventRecord, Failure> {
+    let query = EventQuery {
+        after: seq.saturating_sub(1),
+        ..EventQuery::default()
+    };
+    let mut found = None;
+    reader.for_each::<Failure>(&query, |record| {
+        found = Some(record);
+        Ok(ControlFlow::Break(()))
+    })?;
+    found
+        .filter(|record| record.seq == Some(seq) && record.canary.is_some())
+        .ok_or_else(|| {
+            Failure::Usage(format!(
+                "{seq} is no visit; `canarytap log --alerts` shows their numbers"
+            ))
+        })
+}
+
+struct Printer<'a, W: Write> {
+    judge: &'a Judge,
+    ledger: &'a Ledger,
+    reader: &'a StoreReader,
+    /// For each canary that was met: how often its visits were repeated.
+    reads: HashMap<String, HashMap<u64, u64>>,
+    out: W,
+    format: Format,
+}
+
+impl<W: Write> Printer<'_, W> {
+    fn print(&mut self, visit: &EventRecord) -> Result<(), Failure> {
+        let delay = delay_of(visit, self.ledger);
+        let reads = self.reads_of(visit)?;
+        let fits = self.judge.fits(visit, delay, reads);
+        match self.format {
+            Format::Table => self.words(visit, &fits)?,
+            Format::Jsonl => self.line(visit, &fits)?,
+        }
+        Ok(())
+    }
+
+    fn reads_of(&mut self, visit: &EventRecord) -> Result<u64, Failure> {
+        let Some(canary) = &visit.canary else {
+            return Ok(1);
+        };
+        if !self.reads.contains_key(canary) {
+            let of_canary = reads(self.reader, canary)?;
+            self.reads.insert(canary.clone(), of_canary);
+        }
+        let known = self.reads.get(canary).zip(visit.seq);
+        Ok(known
+            .and_then(|(reads, seq)| reads.get(&seq).copied())
+            .unwrap_or(1))
+    }
+
+    fn words(&mut self, visit: &EventRecord, fits: &[Fit<'_>]) -> io::Result<()> {
+        let client = visit
+            .client
+            .map_or("-".to_owned(), |client| client.to_string());
+        let network = visit.client.and_then(|client| self.judge.network(client));
+        writeln!(
+            self.out,
+            "{}  {}  {}  {client}{}",
+            visit.seq.map_or("-".to_owned(), |seq| seq.to_string()),
+            visit.time,
+            printable(visit.channel.as_deref().unwrap_or("-")),
+            network
+                .map(|network| format!("  {}", printable(&network.to_string())))
+                .unwrap_or_default()
+        )?;
+        if let Some(agent) = &visit.user_agent {
+            writeln!(self.out, "    User-Agent: {}", printable(agent))?;
+        }
+        if fits.is_empty() {
+            return writeln!(self.out, "    {NOBODY}");
+        }
+        for fit in fits {
+            writeln!(self.out, "    {}", printable(&fit.words()))?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, visit: &EventRecord, fits: &[Fit<'_>]) -> io::Result<()> {
+        let network = visit.client.and_then(|client| self.judge.network(client));
+        let fits: Vec<serde_json::Value> = fits.iter().map(|fit| json!({
+            "name": fit.row.name, "kind": fit.row.kind, "facts": fit.facts, "against": fit.against,
+            "disputed": fit.row.disputed, "source": fit.row.source, "date": fit.row.date,
+        })).collect();
+        let line = json!({
+            "seq": visit.seq, "time": visit.time, "client": visit.client,
+            "system": network.as_ref().and_then(|network| network.system),
+            "organisation": network.as_ref().and_then(|network| network.organisation.clone()),
+            "country": network.as_ref().and_then(|network| network.country.clone()),
+            "fits": fits,
+        });
+        writeln!(self.out, "{line}")
+    }
+}
+
+/// What is said of a visitor that no row knows.
+const NOBODY: &str = "fits no known fetcher: a person's browser, or something that looks like one";
