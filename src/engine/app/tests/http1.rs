@@ -1032,7 +1032,7 @@ fn half_a_head_that_is_wanted_holds_little_more_than_its_bytes() {
 }
 
 /// Lines out of which conversations are made that may be anything.
-fn word() -> impl Strategy<Value = &'static str> {
+pub(super) fn word() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(vec![
         "GET /x HTTP/1.1\r\n",
         "HEAD http://h/ HTTP/1.0\n",

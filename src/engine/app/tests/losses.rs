@@ -33,7 +33,7 @@ impl StreamHandler<Session> for Notes {
 
 /// A TCP segment as it would stand in its packet.
 #[derive(Clone)]
-struct Frame {
+pub(super) struct Frame {
     from_client: bool,
     bytes: Vec<u8>,
 }
@@ -47,28 +47,54 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// Both ends of a connection, writing frames.
-struct Wire {
-    frames: Vec<Frame>,
-    sent: [u32; 2],
+impl Frame {
+    /// The same from the other side.
+    pub(super) fn turn(&mut self) {
+        self.from_client = !self.from_client;
+        let (from, to) = self.bytes[..4].split_at_mut(2);
+        from.swap_with_slice(to);
+    }
+
+    /// The same with other flags, and with `byte` all over its payload.
+    pub(super) fn change(&mut self, flags: impl Fn(u8) -> u8, byte: u8) {
+        self.bytes[13] = flags(self.bytes[13]);
+        self.bytes[20..].fill(byte);
+    }
 }
 
-const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
+/// Both ends of a connection, writing frames.
+pub(super) struct Wire {
+    pub(super) frames: Vec<Frame>,
+    /// The number that each side's next byte has.
+    pub(super) sent: [u32; 2],
+}
+
+pub(super) const SYN: u8 = 0x02;
+pub(super) const ACK: u8 = 0x10;
 
 impl Wire {
     fn open() -> Self {
-        let mut wire = Self {
+        Self::open_at([1000, 9000])
+    }
+
+    /// In the middle of a connection.
+    pub(super) fn at(sent: [u32; 2]) -> Self {
+        Self {
             frames: Vec::new(),
-            sent: [1000, 9000],
-        };
+            sent,
+        }
+    }
+
+    /// A connection whose sides begin with these numbers.
+    pub(super) fn open_at(first: [u32; 2]) -> Self {
+        let mut wire = Self::at(first);
         wire.send(true, SYN, b"");
         wire.send(false, SYN | ACK, b"");
         wire.send(true, ACK, b"");
         wire
     }
 
-    fn send(&mut self, from_client: bool, flags: u8, payload: &[u8]) {
+    pub(super) fn send(&mut self, from_client: bool, flags: u8, payload: &[u8]) {
         let (ours, theirs) = if from_client { (0, 1) } else { (1, 0) };
         let (from, to) = if from_client {
             (50_000u16, 80u16)
@@ -81,7 +107,8 @@ impl Wire {
         bytes.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
         bytes.extend(payload);
         self.frames.push(Frame { from_client, bytes });
-        self.sent[ours] += payload.len() as u32 + u32::from(flags & SYN != 0);
+        let length = payload.len() as u32 + u32::from(flags & SYN != 0);
+        self.sent[ours] = self.sent[ours].wrapping_add(length);
     }
 
     fn send_in_pieces(&mut self, from_client: bool, payload: &[u8], size: usize) {
@@ -104,7 +131,7 @@ fn answer(number: usize) -> Vec<u8> {
 }
 
 /// What a tap makes of frames.
-fn tap(frames: &[Frame], gap: Duration) -> Vec<String> {
+pub(super) fn tap(frames: &[Frame], gap: Duration) -> Vec<String> {
     let mut table = FlowTable::new(Limits::default());
     let (mut notes, mut counters) = (Notes::default(), Counters::default());
     let mut now = Timestamp::from_secs_nanos(1_000_000, 0);

@@ -1,5 +1,6 @@
 //! Conversations as scripts: `>` is the client, `<` the server; `\r\n` is written `|`.
 
+mod cuttings;
 mod http1;
 mod losses;
 
