@@ -17,6 +17,7 @@ from making import (  # noqa: E402, F401 (each registers its cases)
     blocks,
     canary,
     evasion,
+    fragments,
     holes,
     http1,
     http2,
