@@ -5,7 +5,7 @@ use std::io::{Write as _, stdout};
 use clap::Args;
 
 use crate::cli::{CommandResult, Globals, Outcome};
-use crate::store::{Head, StoreReader, Verification};
+use crate::store::{Head, Lost, StoreReader, Verification};
 
 /// Arguments of `verify`.
 #[derive(Clone, Debug, Args)]
@@ -33,6 +33,18 @@ fn report(verification: &Verification, remembered: usize) -> String {
         Some(broken) => format!("NOT VERIFIED: {broken}\nbefore it  {records} records hold\n"),
         None => format!("verified   {records} records, each bound to the one before it\n"),
     };
+    for Lost {
+        after,
+        record,
+        before,
+    } in &verification.lost
+    {
+        text.push_str(&format!(
+            "LOST       between record {} and record {before}: a damaged database lost what stood \
+             there, as record {record} says\n",
+            after.unwrap_or(0)
+        ));
+    }
     if let Some(Head { seq, hash }) = &verification.head {
         text.push_str(&format!("last link  {seq}:{hash}\n"));
     }

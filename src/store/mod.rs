@@ -30,6 +30,7 @@ pub use upkeep::{
     BLIND_SPANS_MAX, COVERAGE, Coverage, CoverageRecord, HEALTH, HealthRecord, Minute, Span,
 };
 pub use verify::{Broken, Head, Verification};
+pub use walk::Lost;
 pub use writer::{Committed, Store};
 
 mod acks;
@@ -49,6 +50,7 @@ mod schema;
 mod spans;
 mod upkeep;
 mod verify;
+mod walk;
 mod writer;
 
 /// What the engine said, in its order.

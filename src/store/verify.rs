@@ -2,11 +2,8 @@
 
 use std::fmt;
 
+use crate::store::walk::{Lost, Walk};
 use rusqlite::{Connection, OptionalExtension};
-use serde_json::Value;
-
-use crate::store::canonical::{self, Fields};
-use crate::store::chain;
 
 /// A link that somebody remembered: the number of a record and its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +21,8 @@ pub struct Verification {
     pub records: u64,
     /// The last of them: what to remember elsewhere.
     pub head: Option<Head>,
+    /// Places where a damaged database lost records, as records in their place say.
+    pub lost: Vec<Lost>,
     /// What does not hold, and where.
     pub broken: Option<Broken>,
 }
@@ -130,7 +129,8 @@ fn complaint(connection: &Connection) -> rusqlite::Result<Option<String>> {
 }
 
 fn chain_of(connection: &Connection) -> rusqlite::Result<Verification> {
-    let mut verification = Verification::default();
+    let mut walk = Walk::default();
+    let mut broken = None;
     let mut statement = connection.prepare("SELECT seq, record, hash FROM visits ORDER BY seq")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -140,34 +140,16 @@ fn chain_of(connection: &Connection) -> rusqlite::Result<Verification> {
             row.get::<_, String>(1).unwrap_or_default(),
             row.get::<_, String>(2).unwrap_or_default(),
         );
-        let broken = broken_link(seq, &record, &hash, verification.head.as_ref());
+        broken = walk.step(seq, &record, &hash).err();
         if broken.is_some() {
-            verification.broken = broken;
-            return Ok(verification);
+            break;
         }
-        verification.records += 1;
-        verification.head = Some(Head { seq, hash });
     }
-    Ok(verification)
-}
-
-fn broken_link(seq: u64, record: &str, hash: &str, before: Option<&Head>) -> Option<Broken> {
-    if chain::sha256_hex(record.as_bytes()) != hash {
-        return Some(Broken::Hash { seq });
-    }
-    let canonical = serde_json::from_str::<Fields>(record)
-        .ok()
-        .filter(|fields| canonical::write(fields).is_ok_and(|text| text == record));
-    let Some(fields) = canonical else {
-        return Some(Broken::Form { seq });
-    };
-    if fields.get("seq").and_then(Value::as_u64) != Some(seq) {
-        return Some(Broken::Number { seq });
-    }
-    let prev = before.map_or(chain::GENESIS, |before| before.hash.as_str());
-    (fields.get("prev").and_then(Value::as_str) != Some(prev)).then_some(Broken::Link {
-        seq,
-        before: before.map(|before| before.seq),
+    Ok(Verification {
+        records: walk.records,
+        head: walk.head,
+        lost: walk.lost,
+        broken,
     })
 }
 
