@@ -11,6 +11,7 @@
 //! | [`store`] | events are kept: SQLite, one chain of hashes over the visits |
 //! | [`led`] | lights: drivers, and the patterns that they play |
 //! | [`alert`] | an event that is on disk becomes light |
+//! | [`pull`] | a store is copied over SSH to where its owner alone can reach |
 //! | [`config`] | what the user wrote becomes what is valid |
 //! | [`experiment`] | what was sent where, and how sure it is that it was opened |
 //! | [`visitor`] | who a visitor probably is: reasons, from what lies on this machine |
@@ -31,6 +32,9 @@ pub mod led;
 
 #[cfg(feature = "daemon")]
 pub mod alert;
+
+#[cfg(feature = "daemon")]
+pub mod pull;
 
 #[cfg(feature = "daemon")]
 pub mod config;

@@ -76,7 +76,7 @@ struct Line {
 }
 
 /// The canaries that stand in the configuration; with `--data` alone there need be none.
-fn configured(globals: &Globals) -> Result<Vec<StoredCanary>, Failure> {
+pub(super) fn configured(globals: &Globals) -> Result<Vec<StoredCanary>, Failure> {
     if globals.data.is_some() && !globals.config_path().exists() {
         return Ok(Vec::new());
     }

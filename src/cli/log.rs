@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::render::{self, Format};
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell, time};
 use crate::engine::frame::Timestamp;
-use crate::store::{EventQuery, StoreReader, Unreadable};
+use crate::store::{EventQuery, TapStore, Unreadable, for_each_of, open_folds_of};
 
 mod follow;
 
@@ -49,16 +49,25 @@ pub struct LogArgs {
 pub fn run(globals: &Globals, args: &LogArgs) -> CommandResult {
     let query = query(args)?;
     let directory = globals.data_directory()?;
-    let reader = StoreReader::open(&directory)?;
-    let mut printer = render::on_stdout(args.format);
-    if args.follow {
-        return follow::run(directory, reader, query, &mut printer);
+    let stores = TapStore::open_all(&directory)?;
+    if stores.len() > 1 && args.after > 0 {
+        return Err(Failure::Usage(format!(
+            "each tap counts for itself: with --after name one with --data {}/NAME",
+            directory.display()
+        )));
     }
-    let unreadable = reader.for_each::<Failure>(&query, |event| {
+    let mut printer = render::on_stdout(args.format);
+    if stores.iter().any(|store| store.tap.is_some()) {
+        printer = printer.with_taps();
+    }
+    if args.follow {
+        return follow::run(stores, &query, &mut printer);
+    }
+    let unreadable = for_each_of::<Failure>(&stores, &query, |event| {
         printer.print(&event)?;
         Ok(ControlFlow::Continue(()))
     })?;
-    for fold in reader.open_folds(&query)? {
+    for fold in open_folds_of(&stores, &query)? {
         printer.print(&fold)?;
     }
     printer.flush()?;

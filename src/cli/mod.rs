@@ -20,10 +20,12 @@ mod led;
 mod log;
 mod mint;
 mod minting;
+mod pull;
 pub mod render;
 mod replay;
 mod run;
 mod sent;
+mod serve_pull;
 mod status;
 pub mod time;
 mod verify;
@@ -80,6 +82,10 @@ enum Command {
     Visitor(visitor::VisitorArgs),
     /// Check that the log was not changed since it was written
     Verify(verify::VerifyArgs),
+    /// Copy a tap's events and evidence to this machine over SSH, and check them
+    Pull(pull::PullArgs),
+    /// Answer `canarytap pull`: the forced command of an SSH key on the tap
+    ServePull,
     /// Hand lines of a TLS key log from standard input to the daemon
     Keys,
     /// Acknowledge alerts
@@ -145,6 +151,8 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Log(args) => log::run(globals, args),
         Command::Visitor(args) => visitor::run(globals, args),
         Command::Verify(args) => verify::run(globals, args),
+        Command::Pull(args) => pull::run(globals, args),
+        Command::ServePull => serve_pull::run(globals),
         Command::Keys => keys::run(globals),
         Command::Ack(args) => ack::run(globals, args),
         Command::Status(args) => status::run(globals, args),

@@ -87,6 +87,15 @@ impl<W: Write> EventPrinter<W> {
         }
     }
 
+    /// The same for events of several taps: a table says which.
+    #[must_use]
+    pub fn with_taps(mut self) -> Self {
+        if let Form::Table(table) = &mut self.form {
+            table.add_taps();
+        }
+        self
+    }
+
     /// Prints one event; ahead of the first one the header, where the format has one.
     ///
     /// # Errors

@@ -4,23 +4,46 @@ use std::io::{Write as _, stdout};
 
 use clap::Args;
 
-use crate::cli::{CommandResult, Globals, Outcome};
-use crate::store::{Head, Lost, StoreReader, Verification};
+use crate::cli::render::printable;
+use crate::cli::{CommandResult, Failure, Globals, Outcome};
+use crate::pull::remembered_beside;
+use crate::store::{Head, Lost, TapStore, Verification};
 
 /// Arguments of `verify`.
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {
     /// A link that was remembered elsewhere, as this command prints it: it must still be there
-    #[arg(long, value_name = "SEQ:HASH", value_parser = parse_head)]
+    #[arg(long, value_name = "SEQ:HASH")]
     head: Vec<Head>,
 }
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &VerifyArgs) -> CommandResult {
-    let reader = StoreReader::open(&globals.data_directory()?)?;
-    let verification = reader.verify(&args.head)?;
+    let stores = TapStore::open_all(&globals.data_directory()?)?;
+    if stores.len() > 1 && !args.head.is_empty() {
+        return Err(Failure::Usage(
+            "a link is one tap's: with --head name that tap's copy with --data DIR/NAME".into(),
+        ));
+    }
+    let mut outcome = Outcome::Done;
+    for store in &stores {
+        if verify(store, &args.head)? == Outcome::Bad {
+            outcome = Outcome::Bad;
+        }
+    }
+    Ok(outcome)
+}
+
+/// A copy is held against what was remembered of its tap, too.
+fn verify(store: &TapStore, given: &[Head]) -> CommandResult {
+    let mut heads = given.to_vec();
+    heads.extend(remembered_beside(&store.directory)?);
+    let verification = store.reader.verify(&heads)?;
     let mut out = stdout().lock();
-    write!(out, "{}", report(&verification, args.head.len()))?;
+    if let Some(tap) = &store.tap {
+        writeln!(out, "tap        {}", printable(tap))?;
+    }
+    write!(out, "{}", report(&verification, heads.len()))?;
     Ok(match verification.broken {
         None => Outcome::Done,
         Some(_) => Outcome::Bad,
@@ -70,19 +93,3 @@ taken out since, and that all which stood there when the link was remembered sti
 Requests without a canary and acknowledgements are not in the chain. It does not show that what
 came over the wire was true.
 ";
-
-fn parse_head(text: &str) -> Result<Head, String> {
-    let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.split_once(':')
-        .and_then(|(seq, hash)| {
-            let good = hash.len() == 64 && hash.bytes().all(hexadecimal);
-            Some(Head {
-                seq: seq.parse().ok()?,
-                hash: good.then(|| hash.to_owned())?,
-            })
-        })
-        .ok_or_else(|| {
-            "give it as `canarytap verify` prints it: a number, a colon, 64 hexadecimal digits"
-                .into()
-        })
-}

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
 
 use crate::engine::canary::{Canary, NormalizedUrl, UrlError};
 use crate::store::EventRecord;
 use crate::store::schema::key;
 
 /// A canary as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredCanary {
     /// Lower-case letters and digits.
     pub id: String,
@@ -122,36 +123,55 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<StoredCanary>
         .prepare_cached(
             "SELECT id, url, channel, label, token, control, created FROM canaries ORDER BY rowid",
         )?
-        .query_map([], |row| {
-            Ok(StoredCanary {
-                id: row.get(0)?,
-                url: row.get(1)?,
-                channel: row.get(2)?,
-                label: row.get(3)?,
-                token: row.get(4)?,
-                control: row.get(5)?,
-                created: row.get(6)?,
-            })
-        })?
+        .query_map([], read)?
         .collect()
+}
+
+/// A row with the columns in the order of [`all`].
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<StoredCanary> {
+    Ok(StoredCanary {
+        id: row.get(0)?,
+        url: row.get(1)?,
+        channel: row.get(2)?,
+        label: row.get(3)?,
+        token: row.get(4)?,
+        control: row.get(5)?,
+        created: row.get(6)?,
+    })
 }
 
 /// Adds them, within a transaction.
 pub(super) fn insert(transaction: &Transaction<'_>, new: &[StoredCanary]) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO canaries (id, url, channel, label, token, control, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
     for canary in new {
-        statement.execute(params![
-            canary.id,
-            canary.url,
-            canary.channel,
-            canary.label,
-            canary.token,
-            canary.control,
-            canary.created,
-        ])?;
+        put(transaction, INSERT, canary)?;
     }
     Ok(())
 }
+
+/// Adds one to a copy, where it may be already.
+pub(super) fn copy(transaction: &Transaction<'_>, canary: &StoredCanary) -> rusqlite::Result<()> {
+    put(transaction, INSERT_NEW, canary)
+}
+
+fn put(
+    transaction: &Transaction<'_>,
+    statement: &str,
+    canary: &StoredCanary,
+) -> rusqlite::Result<()> {
+    transaction.prepare_cached(statement)?.execute(params![
+        canary.id,
+        canary.url,
+        canary.channel,
+        canary.label,
+        canary.token,
+        canary.control,
+        canary.created,
+    ])?;
+    Ok(())
+}
+
+const INSERT: &str = "INSERT INTO canaries (id, url, channel, label, token, control, created)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT_NEW: &str =
+    "INSERT OR IGNORE INTO canaries (id, url, channel, label, token, control, created)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";

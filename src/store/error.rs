@@ -17,6 +17,13 @@ pub enum StoreError {
         /// The data directory.
         directory: PathBuf,
     },
+    /// Copies of several taps' stores lie there, and one is asked for.
+    Several {
+        /// Their directory.
+        directory: PathBuf,
+        /// Their names.
+        taps: Vec<String>,
+    },
     /// This user may not read or write it.
     Forbidden {
         /// What may not be used.
@@ -56,6 +63,16 @@ pub enum StoreError {
     },
     /// The disk is full.
     Full {
+        /// The database.
+        path: PathBuf,
+    },
+    /// It is a copy of another store: whoever wrote to it would part it from that.
+    Copy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// It is no copy of another store, but one of its own.
+    NoCopy {
         /// The database.
         path: PathBuf,
     },
@@ -130,6 +147,13 @@ impl fmt::Display for StoreError {
                 "there is no event store in {}: `canarytap run` makes it; name another directory with --data",
                 directory.display()
             ),
+            Self::Several { directory, taps } => write!(
+                f,
+                "{} holds the copies of taps ({}): name one with --data {}/NAME",
+                directory.display(),
+                taps.join(", "),
+                directory.display()
+            ),
             Self::Forbidden { path } => write!(
                 f,
                 "no permission to use {}: members of group {GROUP} have it; \
@@ -167,6 +191,17 @@ impl fmt::Display for StoreError {
             Self::Full { path } => write!(
                 f,
                 "no room left on the disk of {}: make room; nothing was changed",
+                path.display()
+            ),
+            Self::Copy { path } => write!(
+                f,
+                "{} is a copy that `canarytap pull` keeps, for reading only: do this on the tap",
+                path.display()
+            ),
+            Self::NoCopy { path } => write!(
+                f,
+                "{} is no copy that `canarytap pull` made, but a tap's own store: name another \
+                 place with --store or --name; nothing was changed",
                 path.display()
             ),
             Self::Io {

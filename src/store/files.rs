@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::store::{DATABASE, StoreError};
+use crate::store::{DATABASE, StoreError, taps};
 
 /// Makes the directory and an empty database file where they are missing, and sees to it that
 /// both survive a power cut. SQLite gives the files that it makes beside it the same mode.
@@ -29,10 +29,17 @@ pub(super) fn find(directory: &Path) -> Result<PathBuf, StoreError> {
             path,
             reason: "it is no file".into(),
         }),
-        Err(error) if is_absent(&error) => Err(StoreError::Missing {
-            directory: directory.to_path_buf(),
-        }),
+        Err(error) if is_absent(&error) => Err(missing(directory)),
         Err(error) => Err(StoreError::io(&path, "open", error)),
+    }
+}
+
+/// There is no store, or there are those of several taps.
+fn missing(directory: &Path) -> StoreError {
+    let directory = directory.to_path_buf();
+    match taps::taps(&directory) {
+        taps if taps.is_empty() => StoreError::Missing { directory },
+        taps => StoreError::Several { directory, taps },
     }
 }
 

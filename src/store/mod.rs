@@ -21,11 +21,14 @@ use crate::engine::event::{Detail, Event, EventId};
 
 pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
 pub use canaries::{StoredCanary, Visits};
+pub use copy::{CopyError, StoreCopy};
 pub use error::{GROUP, StoreError};
 pub use floods::VISITS_AN_HOUR;
 pub use query::EventQuery;
 pub use reader::{Rhythm, StoreReader, Unreadable};
 pub use record::EventRecord;
+pub use row::{Ack, Flood, Row};
+pub use taps::{ASIDE, TapStore, for_each_of, open_folds_of, taps};
 pub use upkeep::{
     BLIND_SPANS_MAX, COVERAGE, Coverage, CoverageRecord, HEALTH, HealthRecord, Minute, Span,
 };
@@ -37,17 +40,21 @@ mod acks;
 mod canaries;
 mod canonical;
 mod chain;
+mod copy;
 mod error;
 mod files;
 mod floods;
 mod learned;
+mod outgoing;
 mod query;
 mod reader;
 mod record;
 mod records;
 mod requests;
+mod row;
 mod schema;
 mod spans;
+mod taps;
 mod upkeep;
 mod verify;
 mod walk;

@@ -14,9 +14,9 @@ use crate::store::learned::Learned;
 use crate::store::query::Prepared;
 use crate::store::schema::key;
 use crate::store::{
-    COVERAGE, Coverage, CoverageRecord, EventQuery, EventRecord, Head, StoreError, StoredCanary,
-    Unacknowledged, Verification, Visits, acks, canaries, files, floods, records, schema, spans,
-    verify,
+    Ack, COVERAGE, Coverage, CoverageRecord, EventQuery, EventRecord, Flood, Head, Row, StoreError,
+    StoredCanary, Unacknowledged, Verification, Visits, acks, canaries, files, floods, outgoing,
+    records, schema, spans, verify,
 };
 
 /// Looks on while the store is written by others.
@@ -262,16 +262,76 @@ impl StoreReader {
         Ok(Coverage::of(&records, from, to))
     }
 
+    /// Links after one number and requests after another as they stand there, in the order of
+    /// `seq`: at most so many, and not many more bytes than that.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn rows(
+        &self,
+        after: (u64, u64),
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.read(|connection| outgoing::rows(connection, after, rows_max, bytes_max))
+    }
+
+    /// The newest link whose number is no larger than `seq`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn link_up_to(&self, seq: u64) -> Result<Option<Head>, StoreError> {
+        self.read(|connection| outgoing::link_up_to(connection, seq))
+    }
+
+    /// Statuses of requests from `first` to `last` that have one, in the order of `seq`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn statuses(
+        &self,
+        first: u64,
+        last: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, u16)>, StoreError> {
+        self.read(|connection| outgoing::statuses(connection, first, last, limit))
+    }
+
+    /// Minted canaries from the one with this number on, counted from 0 in the order of their
+    /// making.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn canaries_from(&self, from: u64, limit: usize) -> Result<Vec<StoredCanary>, StoreError> {
+        self.read(|connection| outgoing::canaries(connection, from, limit))
+    }
+
+    /// Acknowledgements after `seq` that still say something.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn acks(&self, after: u64, limit: usize) -> Result<Vec<Ack>, StoreError> {
+        self.read(|connection| outgoing::acks(connection, after, limit))
+    }
+
+    /// Visits that are folding now, the newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn floods(&self, limit: usize) -> Result<Vec<Flood>, StoreError> {
+        self.read(|connection| outgoing::floods(connection, limit))
+    }
+
     fn ranges(&self, query: &EventQuery) -> Result<Vec<(u64, u64)>, StoreError> {
         self.read(|connection| spans::ranges(connection, query.after, query.since, query.until))
     }
 
-    fn page(&self, prepared: &Prepared, range: (u64, u64)) -> Result<Vec<Row>, StoreError> {
+    fn page(&self, prepared: &Prepared, range: (u64, u64)) -> Result<Vec<Found>, StoreError> {
         self.read(|connection| {
             connection
                 .prepare_cached(&prepared.sql)?
                 .query_map(&prepared.bind(&range, &PAGE_ROWS)[..], |row| {
-                    Ok(Row {
+                    Ok(Found {
                         seq: row.get(0)?,
                         record: row.get(1)?,
                         status: row.get(2)?,
@@ -282,7 +342,7 @@ impl StoreReader {
     }
 
     /// The event in a row; none when it makes no sense.
-    fn record(&self, row: &Row) -> Result<Option<EventRecord>, StoreError> {
+    fn record(&self, row: &Found) -> Result<Option<EventRecord>, StoreError> {
         let Ok(mut record) = serde_json::from_str::<EventRecord>(&row.record) else {
             return Ok(None);
         };
@@ -326,7 +386,7 @@ impl Unreadable {
     }
 }
 
-struct Row {
+struct Found {
     seq: u64,
     record: String,
     /// Of a request; a visit's stands in its details.

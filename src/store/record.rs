@@ -122,6 +122,9 @@ pub struct EventRecord {
     /// Of a fault that ended: how often it came and went, when more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
+    /// The tap that saw it, where several are read together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tap: Option<String>,
 }
 
 impl EventRecord {
@@ -177,6 +180,7 @@ impl From<&Event> for EventRecord {
             text: None,
             since: None,
             times: None,
+            tap: None,
         }
     }
 }

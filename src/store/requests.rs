@@ -14,10 +14,22 @@ pub(super) fn insert(
     record: &str,
     bytes_total: u64,
 ) -> rusqlite::Result<u64> {
+    insert_at(transaction, seq, micros(time), status, record, bytes_total)
+}
+
+/// The same with a time in microseconds since the Unix epoch.
+pub(super) fn insert_at(
+    transaction: &Connection,
+    seq: u64,
+    time: i64,
+    status: Option<u16>,
+    record: &str,
+    bytes_total: u64,
+) -> rusqlite::Result<u64> {
     let total = bytes_total + record.len() as u64 + ROW_OVERHEAD_BYTES;
     transaction
         .prepare_cached("INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![seq, micros(time), total, status, record])?;
+        .execute(params![seq, time, total, status, record])?;
     Ok(total)
 }
 

@@ -33,6 +33,38 @@ pub(super) use other_kinds;
 
 /// Opens the database for writing, with its tables made or brought up to date.
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open_any_for_writing(path)?;
+    match is_copy(&connection).map_err(|error| StoreError::sqlite(path, error))? {
+        false => Ok(connection),
+        true => Err(StoreError::Copy {
+            path: path.to_path_buf(),
+        }),
+    }
+}
+
+/// The same of a copy of another store; an empty database becomes one.
+pub(super) fn open_copy_for_writing(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open_any_for_writing(path)?;
+    let wrong = |error| StoreError::sqlite(path, error);
+    connection
+        .execute_batch(BECOME_COPY)
+        .and_then(|()| is_copy(&connection))
+        .map_err(wrong)?
+        .then_some(connection)
+        .ok_or_else(|| StoreError::NoCopy {
+            path: path.to_path_buf(),
+        })
+}
+
+fn is_copy(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM meta WHERE key = 'copy')",
+        [],
+        |row| row.get(0),
+    )
+}
+
+fn open_any_for_writing(path: &Path) -> Result<Connection, StoreError> {
     may_write(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
@@ -221,6 +253,13 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// How long one process waits for another's write. The daemon writes for milliseconds at a time.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// Nothing but an empty database can become a copy of another.
+const BECOME_COPY: &str = "
+    INSERT OR IGNORE INTO meta (key, value) SELECT 'copy', 1
+    WHERE NOT EXISTS (SELECT 1 FROM visits) AND NOT EXISTS (SELECT 1 FROM requests)
+      AND NOT EXISTS (SELECT 1 FROM canaries)
+";
 
 /// Version of the schema, kept in `PRAGMA user_version`.
 const VERSION: i64 = 3;

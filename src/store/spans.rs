@@ -2,6 +2,8 @@
 //! lies elsewhere. Times need not grow with `seq`: a clock that stepped makes a span wide, never
 //! wrong.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::engine::frame::Timestamp;
@@ -18,6 +20,29 @@ pub(super) fn note(transaction: &Connection, before: u64, now: u64) -> rusqlite:
             transaction
                 .prepare_cached("INSERT OR REPLACE INTO spans VALUES (?1, ?2, ?3)")?
                 .execute(params![number, earliest, latest])?;
+        }
+    }
+    Ok(())
+}
+
+/// The same where rows come with numbers that need not follow each other: spans are noted that
+/// the newest row lies beyond. `before` is the newest `seq` before these rows.
+pub(super) fn note_of(
+    transaction: &Connection,
+    before: u64,
+    seqs: impl Iterator<Item = u64>,
+) -> rusqlite::Result<()> {
+    let numbers: BTreeSet<u64> = seqs.chain([before]).map(|seq| seq / SPAN).collect();
+    let Some(newest) = numbers.last().copied() else {
+        return Ok(());
+    };
+    for number in numbers {
+        if number < newest {
+            note(
+                transaction,
+                (number * SPAN).saturating_sub(1),
+                number * SPAN + SPAN - 1,
+            )?;
         }
     }
     Ok(())

@@ -1,17 +1,45 @@
 //! Does the chain hold? Read as a stranger would: by the bytes of its records alone.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::store::walk::{Lost, Walk};
 use rusqlite::{Connection, OptionalExtension};
 
 /// A link that somebody remembered: the number of a record and its hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// `seq` of the record.
     pub seq: u64,
     /// SHA-256 of its bytes, lower-case hex.
     pub hash: String,
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, self.hash)
+    }
+}
+
+impl FromStr for Head {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        text.split_once(':')
+            .and_then(|(seq, hash)| {
+                let good = hash.len() == 64 && hash.bytes().all(hexadecimal);
+                Some(Self {
+                    seq: seq.parse().ok()?,
+                    hash: good.then(|| hash.to_owned())?,
+                })
+            })
+            .ok_or(
+                "give it as `canarytap verify` prints it: a number, a colon, 64 hexadecimal digits",
+            )
+    }
 }
 
 /// What a look at the whole chain came to.

@@ -47,6 +47,13 @@ impl Walk {
         }
     }
 
+    /// Recalls what the link where the walk begins says of the next one; `before` is the number
+    /// of the one before it.
+    pub(super) fn recall(&mut self, record: &str, before: Option<u64>) {
+        let fields = canonical_fields(record);
+        self.declared = fields.and_then(|fields| Some((declared(&fields)?, before)));
+    }
+
     /// Takes the next link, if it holds.
     pub(super) fn step(&mut self, seq: u64, record: &str, hash: &str) -> Result<(), Broken> {
         if chain::sha256_hex(record.as_bytes()) != hash {

@@ -15,35 +15,65 @@ use rustix::io::Errno;
 
 use crate::cli::render::EventPrinter;
 use crate::cli::{CommandResult, Failure, Outcome};
-use crate::store::{DATABASE, EventQuery, EventRecord, StoreError, StoreReader};
+use crate::store::{
+    DATABASE, EventQuery, EventRecord, StoreError, StoreReader, TapStore, for_each_of,
+};
 
 /// Prints what is there, then what comes, until nobody reads any more.
 pub(super) fn run<W: Write>(
-    directory: PathBuf,
-    reader: StoreReader,
-    query: EventQuery,
+    stores: Vec<TapStore>,
+    query: &EventQuery,
     printer: &mut EventPrinter<W>,
 ) -> CommandResult {
-    let database = directory.join(DATABASE);
-    let mut follower = Follower {
-        identity: identity(&database),
-        patience: Patience::beyond(reader.last_seq()?),
-        seen_version: None,
-        reader,
-        directory,
-        query,
+    let printed = match stores.len() {
+        1 => vec![query.after],
+        _ => print_together(&stores, query, printer)?,
     };
+    let followers = stores.into_iter().zip(printed).map(|(store, after)| {
+        let query = EventQuery {
+            after,
+            ..query.clone()
+        };
+        Follower::new(store, query)
+    });
+    let mut followers = followers.collect::<Result<Vec<Follower>, StoreError>>()?;
     loop {
-        follower.poll(printer)?;
+        for follower in &mut followers {
+            follower.poll(printer)?;
+        }
         printer.flush()?;
         if hung_up(POLL_EVERY)? {
             return Ok(Outcome::Done);
         }
-        follower.reopen_if_replaced()?;
+        for follower in &mut followers {
+            follower.reopen_if_replaced()?;
+        }
     }
 }
 
+/// What is there of several taps, by time; gives the newest number of each.
+fn print_together<W: Write>(
+    stores: &[TapStore],
+    query: &EventQuery,
+    printer: &mut EventPrinter<W>,
+) -> Result<Vec<u64>, Failure> {
+    let newest = stores.iter().map(|store| store.reader.last_seq());
+    let newest = newest.collect::<Result<Vec<u64>, StoreError>>()?;
+    for_each_of::<Failure>(stores, query, |event| {
+        let place = stores.iter().position(|store| store.tap == event.tap);
+        let seen = place.and_then(|place| newest.get(place)).copied();
+        // What came meanwhile comes again.
+        if event.seq <= seen {
+            printer.print(&event)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(newest)
+}
+
 struct Follower {
+    /// Whose store it is, where there are several.
+    tap: Option<String>,
     directory: PathBuf,
     reader: StoreReader,
     /// Device and inode of the database that `reader` has open.
@@ -56,6 +86,18 @@ struct Follower {
 }
 
 impl Follower {
+    fn new(store: TapStore, query: EventQuery) -> Result<Self, StoreError> {
+        Ok(Self {
+            identity: identity(&store.directory.join(DATABASE)),
+            patience: Patience::beyond(store.reader.last_seq()?),
+            seen_version: None,
+            tap: store.tap,
+            reader: store.reader,
+            directory: store.directory,
+            query,
+        })
+    }
+
     fn poll<W: Write>(&mut self, printer: &mut EventPrinter<W>) -> Result<(), Failure> {
         match self.print_new(printer, Instant::now()) {
             Err(Failed::Store(error)) if error.is_busy() => Ok(()),
@@ -77,13 +119,14 @@ impl Follower {
         let newest = self.reader.last_seq()?;
         self.patience.saw(newest, now);
         let (patience, query) = (&self.patience, self.query.clone());
-        let printed = &mut self.query.after;
+        let (printed, tap) = (&mut self.query.after, &self.tap);
         let mut waits = false;
-        self.reader.for_each::<Failed>(&query, |event| {
+        self.reader.for_each::<Failed>(&query, |mut event| {
             waits = patience.waits_for(&event);
             if waits {
                 return Ok(ControlFlow::Break(()));
             }
+            event.tap.clone_from(tap);
             printer.print(&event)?;
             *printed = event.seq.unwrap_or(*printed);
             Ok(ControlFlow::Continue(()))

@@ -74,6 +74,7 @@ fn values(event: &EventRecord) -> [String; KEYS.len()] {
         text(&event.text),
         text(&event.since),
         number(event.times),
+        text(&event.tap),
     ]
 }
 
@@ -86,7 +87,7 @@ const FORMULA: [char; 10] = [
     '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
 ];
 
-const KEYS: [&str; 38] = [
+const KEYS: [&str; 39] = [
     "seq",
     "time",
     "kind",
@@ -125,6 +126,7 @@ const KEYS: [&str; 38] = [
     "text",
     "since",
     "times",
+    "tap",
 ];
 
 #[cfg(test)]

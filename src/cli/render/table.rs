@@ -37,6 +37,10 @@ impl Table {
         Self { look, columns }
     }
 
+    pub(super) fn add_taps(&mut self) {
+        self.columns.insert(0, column("TAP", 8, 16, tap));
+    }
+
     pub(super) fn header(&self, out: &mut impl Write) -> io::Result<()> {
         let titles = self
             .columns
@@ -111,6 +115,10 @@ fn total(columns: &[Column]) -> usize {
 
 fn or_dash(value: Option<&str>) -> Cow<'_, str> {
     Cow::Borrowed(value.filter(|value| !value.is_empty()).unwrap_or("-"))
+}
+
+fn tap(event: &EventRecord) -> Cow<'_, str> {
+    or_dash(event.tap.as_deref())
 }
 
 fn seq(event: &EventRecord) -> Cow<'_, str> {
