@@ -104,6 +104,12 @@ impl<'a, R: BufRead, W: Write> Client<'a, R, W> {
     /// Where two histories part. A chain that agrees at one link agrees at all before it.
     fn difference(&mut self, copy: &StoreCopy, newest: Head) -> Result<PullError, PullError> {
         let shown = self.link_up_to(u64::MAX)?;
+        if shown.is_none() {
+            return Ok(PullError::Shortened {
+                remembered: newest,
+                shown,
+            });
+        }
         if let Some(last) = shown.as_ref().filter(|last| last.seq < newest.seq) {
             if copy.link_up_to(last.seq)?.as_ref() == Some(last) {
                 return Ok(PullError::Shortened {
@@ -174,10 +180,10 @@ impl<'a, R: BufRead, W: Write> Client<'a, R, W> {
     }
 
     fn note(&mut self, rows: &[Row]) -> Result<(), PullError> {
-        let links = rows.iter().filter_map(link_of);
-        self.pulled.links += links.clone().count() as u64;
-        self.pulled.requests += rows.len() as u64 - links.clone().count() as u64;
-        if let Some(head) = links.last() {
+        let count = rows.iter().filter_map(link_of).count() as u64;
+        self.pulled.links += count;
+        self.pulled.requests += rows.len() as u64 - count;
+        if let Some(head) = rows.iter().rev().find_map(link_of) {
             self.home.remember(&head)?;
             self.pulled.head = Some(head);
         }

@@ -116,7 +116,7 @@ fn kept_files(directory: &Path, after: &str) -> Vec<KeptFile> {
             let name = entry.file_name().into_string().ok()?;
             let metadata = entry.metadata().ok()?; // that of a link itself
             let fits = is_name(&name) && metadata.is_file() && name.as_str() > after;
-            fits.then(|| KeptFile {
+            fits.then_some(KeptFile {
                 name,
                 size: metadata.len(),
             })

@@ -92,7 +92,7 @@ pub(super) fn canaries(
             "SELECT id, url, channel, label, token, control, created FROM canaries
              ORDER BY rowid LIMIT ?2 OFFSET ?1",
         )?
-        .query_map(params![from.min(SEQ_MAX), limit], |row| minted::read(row))?
+        .query_map(params![from.min(SEQ_MAX), limit], minted::read)?
         .collect()
 }
 

@@ -37,7 +37,7 @@ impl Row {
     }
 
     /// Bytes that it takes up, about.
-    pub const fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             Self::Visit { record, .. } | Self::Request { record, .. } => record.len() + 128,
         }
