@@ -23,14 +23,16 @@ use canarytap::store::{
     Acknowledge, EventQuery, EventRecord, Incoming, Store, StoreCopy, StoreError, StoreOptions,
     StoreReader, StoredCanary,
 };
-use ring::digest::{SHA256, digest};
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 mod common;
+#[path = "common/rewrite.rs"]
+mod rewriting;
 
 use common::{at, request, status, visit};
+use rewriting::{rewrite, sha256};
 
 /// A tap's store, and a place for its copy.
 struct Desk {
@@ -99,38 +101,7 @@ impl Desk {
 
     /// Makes the chain anew from the link `first` on, as somebody does who holds the tap.
     fn rewrite(&self, first: u64) {
-        let database = Connection::open(self.tap().join("events.db")).unwrap();
-        let before: Option<String> = database
-            .query_row(
-                "SELECT hash FROM visits WHERE seq < ?1 ORDER BY seq DESC LIMIT 1",
-                [first],
-                |row| row.get(0),
-            )
-            .ok();
-        let mut before = before.unwrap_or("0".repeat(64));
-        let mut links = database
-            .prepare("SELECT seq, record FROM visits WHERE seq >= ?1 ORDER BY seq")
-            .unwrap();
-        let links: Vec<(u64, String)> = links
-            .query_map([first], |row| Ok((row.get(0)?, row.get(1)?)))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        for (seq, record) in links {
-            let mut fields: Value = serde_json::from_str(&record).unwrap();
-            if seq == first {
-                fields["time"] = "2013-04-30T00:00:00.000000Z".into();
-            }
-            fields["prev"] = before.into();
-            let record = serde_json::to_string(&fields).unwrap(); // keys are sorted
-            before = sha256(record.as_bytes());
-            database
-                .execute(
-                    "UPDATE visits SET record = ?2, hash = ?3 WHERE seq = ?1",
-                    (seq, record, &before),
-                )
-                .unwrap();
-        }
+        rewrite(&self.tap().join("events.db"), first);
     }
 
     /// Keeps packets of the visit `of`, and says so in the chain.
@@ -198,15 +169,6 @@ fn minted(id: &str) -> StoredCanary {
         created: "2013-04-30T17:28:32Z".into(),
         ..configured()
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = digest(&SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 const HELLO: &str = "{\"hello\":{\"protocol\":1,\"program\":\"0.1.0\"}}\n";

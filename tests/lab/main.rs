@@ -32,7 +32,10 @@ mod mint;
 mod namespaces;
 mod network;
 mod proxy;
+mod pull;
 mod reload;
+#[path = "../common/rewrite.rs"]
+mod rewriting;
 mod router;
 mod ssh;
 mod tap;

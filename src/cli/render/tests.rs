@@ -102,6 +102,7 @@ fn csv_has_a_field_for_each_key_of_the_json() {
         text: Some("no cable".into()),
         since: Some("2013-04-30T17:28:30.000000Z".into()),
         times: Some(2),
+        tap: Some("house".into()),
         ..visit()
     };
     let text = printed(Format::Csv, Look::default(), std::slice::from_ref(&fold));
@@ -114,7 +115,7 @@ fn csv_has_a_field_for_each_key_of_the_json() {
         rest = &rest[at..];
     }
     assert_eq!(lines[1].split(',').count(), header.len());
-    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased,3,2013-04-30T17:28:30.000000Z,2013-04-30T17:28:32.104512Z,true,link_down,ends,no cable,2013-04-30T17:28:30.000000Z,2"));
+    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased,3,2013-04-30T17:28:30.000000Z,2013-04-30T17:28:32.104512Z,true,link_down,ends,no cable,2013-04-30T17:28:30.000000Z,2,house"));
 }
 
 #[test]
