@@ -14,6 +14,7 @@ use crate::installed::{Installed, MEMBER};
 use crate::namespaces::{figure, in_a_lab_of_several_users, is_long};
 use crate::network::{Lab, text, wait_for};
 use crate::rewriting::rewrite;
+use crate::tap::now;
 use crate::web::{CANARY, HOST, Visitor, Web, url, visit};
 
 #[test]
@@ -49,17 +50,18 @@ fn a_pull_that_is_cut_off_at_any_instant_goes_on_with_the_next() {
             let laptop = Laptop::new(lab, &tap, "laptop");
             fill(lab, &tap, if is_long() { 20_000 } else { 5_000 });
             let cuts = if is_long() { 50 } else { 8 };
-            let mut begun = 0;
-            for cut in 0..cuts {
-                // From the first handshake to what a whole pull takes here, as far as it goes.
-                laptop.pull_until(Duration::from_millis(100 + 1500 * cut / cuts));
+            let (mut cut_off, mut begun) = (0, 0);
+            for _ in 0..cuts {
+                // From the first handshake to about what a whole pull takes.
+                let instant = Duration::from_millis(now() / 1000 % 1500);
+                cut_off += u32::from(laptop.is_cut_off_at(instant));
                 begun += u32::from(laptop.events("pi") > 0);
                 see_visits(lab, &tap, alerts(&tap).len() + 1);
             }
             laptop.pull(&[]);
             assert_eq!(laptop.log("pi"), log_of(&tap));
             figure(&format!(
-                "{cuts} pulls cut off, {begun} of them with events kept; {} events in the end",
+                "{cut_off} of {cuts} pulls cut off, {begun} with events kept by then; {} in the end",
                 laptop.events("pi")
             ));
         },
@@ -220,8 +222,8 @@ impl<'lab> Laptop<'lab> {
         log.iter().filter(|event| event["kind"] == "visit").count() as u64
     }
 
-    /// Pulls until the instant at which ssh is killed.
-    fn pull_until(&self, instant: Duration) {
+    /// Pulls until the instant at which ssh is killed. Whether there was still something to cut.
+    fn is_cut_off_at(&self, instant: Duration) -> bool {
         let mut pull = self
             .pull_command(&[])
             .stdout(Stdio::null())
@@ -233,7 +235,7 @@ impl<'lab> Laptop<'lab> {
             // It may have ended by itself.
             let _ended = kill_process(ssh, Signal::KILL);
         }
-        pull.wait().unwrap();
+        !pull.wait().unwrap().success()
     }
 
     fn refused(&self) -> String {
