@@ -11,6 +11,7 @@ const CRATE_ORDER: [&[&str]; 8] = [
     &["config"],
     &["capture", "store", "led"],
     &["alert", "experiment", "pull"],
+    &["visitor"],
     &["daemon"],
     &["doctor"],
     &["cli"],
