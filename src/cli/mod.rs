@@ -23,6 +23,7 @@ mod minting;
 mod pull;
 pub mod render;
 mod replay;
+mod report;
 mod run;
 mod sent;
 mod serve_pull;
@@ -78,6 +79,8 @@ enum Command {
     Sent(sent::SentArgs),
     /// Print the event log
     Log(log::LogArgs),
+    /// Write a report that opens in a browser: answers, time line, visitors
+    Report(report::ReportArgs),
     /// Say who the visitors of canaries probably are, and why
     Visitor(visitor::VisitorArgs),
     /// Check that the log was not changed since it was written
@@ -149,6 +152,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Experiment(args) => experiment::run(globals, args),
         Command::Sent(args) => sent::run(globals, args),
         Command::Log(args) => log::run(globals, args),
+        Command::Report(args) => report::run(globals, args),
         Command::Visitor(args) => visitor::run(globals, args),
         Command::Verify(args) => verify::run(globals, args),
         Command::Pull(args) => pull::run(globals, args),

@@ -1,0 +1,114 @@
+//! The page: its frame, its style, and the sections in their order.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::cli::render::printable;
+use crate::cli::report::gather::{NetworkVisits, Report};
+use crate::cli::report::zone::Zone;
+use crate::cli::report::{alerts, answers};
+use crate::experiment::Watching;
+
+/// The whole page.
+pub(super) fn page(report: &Report, watching: &Watching, zone: &Zone) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                // Whatever came off the wire and slipped in here can load and run nothing.
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+                meta name="color-scheme" content="light dark";
+                link rel="icon" href="data:,";
+                title { "canarytap report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { "Who opened the links" }
+                    p { "As of " (zone.show(report.now)) ", times in " (zone.name()) ", UTC beside." }
+                }
+                main {
+                    @for (number, one) in report.answers.iter().enumerate() {
+                        (answers::section(one, number, report, watching, zone))
+                    }
+                    @if report.answers.is_empty() {
+                        p { "There is no canary yet: " code { "canarytap mint" } " makes one." }
+                    }
+                    (networks(&report.networks))
+                    (alerts::section(report, zone))
+                    (CAUTION.section())
+                }
+                footer { p { "Made by canarytap " (env!("CARGO_PKG_VERSION")) "." } }
+            }
+        }
+    }
+}
+
+fn networks(networks: &[NetworkVisits]) -> Markup {
+    html! {
+        section aria-labelledby="visitors" {
+            h2 id="visitors" { "Visitors by network" }
+            @if networks.is_empty() {
+                p { "Nobody came from outside." }
+            } @else {
+                div class="wide" tabindex="0" role="region" aria-label="Visitors by network" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Network" } th scope="col" class="number" { "Visits" }
+                            th scope="col" { "Addresses" } th scope="col" { "Channels" }
+                            th scope="col" { "Methods" }
+                        } }
+                        tbody { @for network in networks { (network_row(network)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn network_row(network: &NetworkVisits) -> Markup {
+    let clients: Vec<String> = network.clients.iter().map(ToString::to_string).collect();
+    html! {
+        tr {
+            th scope="row" { (printable(&network.name)) }
+            td class="number" { (network.visits) }
+            td { (clients.join(", ")) }
+            td { (joined(network.channels.iter())) }
+            td { (joined(network.methods.iter())) }
+        }
+    }
+}
+
+/// Texts of others, made harmless and put in a row.
+pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a String>) -> String {
+    let texts: Vec<String> = texts.map(|text| printable(text).into_owned()).collect();
+    texts.join(", ")
+}
+
+/// What a reader must not forget.
+struct Caution;
+
+const CAUTION: Caution = Caution;
+
+impl Caution {
+    fn section(&self) -> Markup {
+        html! {
+            section aria-labelledby="caution" {
+                h2 id="caution" { "What this proves, and what not" }
+                p {
+                    "A visit says that somebody on the way opened the link. It does not say that the
+                    operator of the channel did: the recipient, a browser or a virus scanner may
+                    have. Controls were given to nobody; what visits them is noise. That a link was
+                    not visited is claimed only for the time in which the tap was watching."
+                }
+                p {
+                    "A User-Agent is a claim, and a network is where a packet came from, not who sent
+                    it. What a known fetcher fits are reasons, not verdicts."
+                }
+            }
+        }
+    }
+}
+
+const STYLE: &str = include_str!("style.css");
