@@ -60,6 +60,8 @@ impl Sighting<'_> {
         let behaves = self.behaviour(row, &mut fit);
         let has_sign = !row.user_agents.is_empty() || !row.networks.is_empty() || row.no_user_agent;
         let shown = match (named, placed) {
+            // Many send no name: that alone says nothing.
+            (Agrees::Yes, placed) if row.no_user_agent => placed == Agrees::Yes,
             (Agrees::Yes, _) => true,
             // A whole provider's network fits too many to say anything alone.
             (Agrees::No, Agrees::Yes) => !row.networks.is_empty() && self.is_in(row),
@@ -333,6 +335,13 @@ mod tests {
                 "{name}: {fits:?}"
             );
         }
+    }
+
+    #[test]
+    fn who_sends_no_name_from_anywhere_fits_nobody() {
+        let visit = visit("203.0.113.7", "HEAD", None);
+        assert_eq!(fits(&visit, None, Some(Delay::Hours)), [""; 0]);
+        assert_eq!(fits(&visit, Some(64500), Some(Delay::Hours)), [""; 0]);
     }
 
     #[test]
