@@ -23,6 +23,7 @@ mod partial;
 mod requests;
 mod responses;
 mod skim;
+mod telling;
 mod walk;
 
 pub(super) use exchange::Owed;

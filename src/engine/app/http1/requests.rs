@@ -1,5 +1,6 @@
 //! The client's side: request heads read, bodies skipped.
 
+use crate::engine::app::Observer;
 use crate::engine::app::http1::body::{Body, Skipped};
 use crate::engine::app::http1::exchange::{Awaited, Exchange, Owed, RequestKind};
 use crate::engine::app::http1::framing::{Follows, Framing};
@@ -7,9 +8,8 @@ use crate::engine::app::http1::hunt::{Found, Hunt, Sought};
 use crate::engine::app::http1::line::RequestLine;
 use crate::engine::app::http1::partial;
 use crate::engine::app::http1::skim::{Skim, Skimmed};
-use crate::engine::app::http1::walk::{NoRequestLine, Walk, find_host, header_fields};
-use crate::engine::app::{HttpVersion, Observer, RequestHead};
-use crate::engine::event::{EventId, Flags};
+use crate::engine::app::http1::walk::{NoRequestLine, Walk, find_host};
+use crate::engine::event::Flags;
 use crate::engine::limits::HEAD_BYTES_MAX;
 use crate::engine::transport::{Direction, Interest, StreamContext};
 
@@ -22,7 +22,7 @@ pub(super) struct Requests {
     /// Whether nothing was read yet on a connection whose start was seen.
     fresh: bool,
     /// Whether bytes are missing, or made no sense, since the last good request.
-    resynced: bool,
+    pub(super) resynced: bool,
     /// Whether the partial head that is held is watched, once that is known.
     pub(super) watched: Option<bool>,
     /// Bytes of it in which nothing is left to find: its first line and whole fields.
@@ -437,7 +437,7 @@ impl Requests {
     }
 
     /// A head was read to its end, or as far as it goes.
-    fn after_head(
+    pub(super) fn after_head(
         &mut self,
         one: Awaited,
         framing: &Framing,
@@ -458,88 +458,6 @@ impl Requests {
                 self.lose(Hunt::WithinLine, reading);
             }
         }
-    }
-
-    fn report(
-        &self,
-        head: &[u8],
-        walk: &Walk<'_>,
-        flags: Flags,
-        reading: &mut Reading<'_, impl Observer>,
-    ) -> Option<EventId> {
-        let line = walk.line?;
-        let (fields, more) = header_fields(head);
-        let mut flags = reading.context.flags.with(flags);
-        if self.resynced {
-            flags = flags.with(Flags::GAP);
-        }
-        if more {
-            flags = flags.with(Flags::TRUNCATED);
-        }
-        let request = RequestHead {
-            method: line.method,
-            target: line.target,
-            version: line.version.unwrap_or(HttpVersion::Http10),
-            authority: walk.authority,
-            fields,
-            complete: walk.complete && !more,
-            tunnelled: false,
-            proxied_for: reading.exchange.proxied_for(),
-            flags,
-        };
-        let context = StreamContext {
-            direction: Direction::ToServer,
-            ..*reading.context
-        };
-        reading.observer.on_request(&context, &request)
-    }
-
-    /// Tells what is known of a head that the snap length cut, if its target is complete and it is
-    /// wanted. Whether its answer can be told from others.
-    fn report_cut(&mut self, held: &[u8], reading: &mut Reading<'_, impl Observer>) -> bool {
-        let Some(walk) = Walk::over_cut(held) else {
-            reading.observer.counters().http1_heads_lost += 1;
-            return false;
-        };
-        let Some(line) = walk.line else {
-            return false;
-        };
-        let wanted = reading
-            .observer
-            .is_watched(walk.authority.unwrap_or_default());
-        let event = match wanted {
-            true => self.report(held, &walk, Flags::TRUNCATED, reading),
-            false => None,
-        };
-        self.after_cut(event, RequestKind::of(line.method), reading);
-        true
-    }
-
-    /// A head ends where its frame was cut.
-    fn after_cut(
-        &mut self,
-        event: Option<EventId>,
-        kind: RequestKind,
-        reading: &mut Reading<'_, impl Observer>,
-    ) {
-        if event.is_none() {
-            reading.observer.counters().http1_heads_lost += 1;
-        }
-        let one = Awaited::new(event, kind, reading.context);
-        self.after_head(one, &Framing::default(), reading);
-    }
-
-    /// Tells what is known of a watched head beyond the bound.
-    fn report_part(&mut self, held: &[u8], reading: &mut Reading<'_, impl Observer>) {
-        let Ok(walk) = Walk::over(held) else {
-            return;
-        };
-        let Some(line) = walk.line else {
-            return;
-        };
-        let event = self.report(held, &walk, Flags::TRUNCATED, reading);
-        let one = Awaited::new(event, RequestKind::of(line.method), reading.context);
-        self.after_head(one, &Framing::default(), reading);
     }
 
     fn too_long<'a>(
