@@ -22,6 +22,7 @@ const NAMES: &[(u16, &str)] = &[
     (16, "PPP_BSDOS"),
     (19, "ATM_CLIP"),
     (99, "SYMANTEC_FIREWALL"),
+    (100, "ATM_RFC1483"),
     (105, "IEEE802_11"),
     (106, "ATM_CLIP"),
     (107, "FRELAY"),
