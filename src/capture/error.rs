@@ -32,9 +32,9 @@ impl fmt::Display for CaptureError {
         match self {
             Self::Permission { interface } => write!(
                 f,
-                "no permission to capture on {interface}: the capability CAP_NET_RAW (and CAP_NET_ADMIN \
-                 for promiscuous mode) is needed. Start the service (sudo systemctl start canarytap), or: \
-                 sudo setcap cap_net_raw,cap_net_admin=ep \"$(command -v canarytap)\""
+                "no permission to capture on {interface}: the capability CAP_NET_RAW is needed. \
+                 Start the service (sudo systemctl start canarytap), or: \
+                 sudo setcap cap_net_raw=ep \"$(command -v canarytap)\""
             ),
             Self::Pcap { interface, message } => {
                 write!(f, "cannot capture on {interface}: {message}")

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use crate::capture::privilege::Raised;
 use crate::capture::{CaptureError, CaptureStats, Next};
 use crate::engine::frame::{Frame, LinkType, Timestamp};
 
@@ -101,6 +102,7 @@ impl Live {
         waker: Waker,
     ) -> Result<Self, CaptureError> {
         let error = |error: pcap::Error| explain(interface, &error);
+        let _raised = Raised::new();
         // Not immediate mode: it turns TPACKET_V3 off, and was measured to drop frames where
         // blocks dropped none.
         let mut capture = Capture::from_device(interface)

@@ -13,6 +13,7 @@ pub mod link;
 mod live;
 mod netlink;
 mod pcapng;
+pub mod privilege;
 mod savefile;
 mod window;
 

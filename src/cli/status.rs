@@ -93,8 +93,8 @@ fn table(status: &Status, out: &mut impl Write) -> io::Result<()> {
     lights(status, out)?;
     writeln!(
         out,
-        "daemon    {} pid {} since {}",
-        status.version, status.pid, status.started
+        "daemon    {} pid {} since {}, Landlock {}",
+        status.version, status.pid, status.started, status.landlock
     )
 }
 

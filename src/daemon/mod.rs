@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::alert::Latch;
+use crate::capture::privilege;
 use crate::config::{Config, Responses};
 use crate::daemon::health::{
     Chronicle, Habit, Health, Moment, Reports, Room, SetUp, Tracker, Verdict,
@@ -27,13 +28,14 @@ use crate::daemon::lock::DaemonLock;
 use crate::daemon::matching::{Built, Matching};
 use crate::daemon::present::Present;
 use crate::daemon::queue::{Note, Queue};
+use crate::daemon::sandbox::Sandbox;
 use crate::daemon::status::{Remark, Status, StatusFile};
 use crate::daemon::tap::{Tap, TapReport, TapSettings};
 use crate::engine::canary::{Home, Matcher};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::Limits;
 use crate::led::{Activity, Armed, ButtonEvent};
-use crate::store::{StoreError, StoreOptions, StoreReader};
+use crate::store::{self, StoreError, StoreOptions, StoreReader};
 
 pub use error::DaemonError;
 
@@ -49,6 +51,7 @@ mod matching;
 mod notify;
 mod present;
 mod queue;
+mod sandbox;
 pub mod status;
 mod tap;
 
@@ -69,6 +72,7 @@ const HABIT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// # Errors
 /// Why it could not start; or that a thread of it failed.
 pub fn run(config: Config, reload: impl Fn() -> Result<Config, String>) -> Result<(), DaemonError> {
+    privilege::put_away().map_err(DaemonError::System)?; // before there is another thread
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -126,6 +130,7 @@ struct Daemon {
     home_looked: Instant,
     /// Rung by the capture thread about once a second.
     bell: Arc<Notify>,
+    sandbox: Sandbox,
     _lock: DaemonLock,
 }
 
@@ -138,6 +143,8 @@ impl Daemon {
                 let holder = DaemonLock::holder(&run_directory);
                 DaemonError::Running(run_directory.clone(), holder)
             })?;
+        store::make_directory(&config.store.directory).map_err(DaemonError::Store)?;
+        let sandbox = enter_sandbox(&config);
         let mut lights = Lighting::new();
         lights.open(&config.led)?;
         let queue = Arc::new(Queue::default());
@@ -173,6 +180,7 @@ impl Daemon {
             home,
             home_looked: Instant::now(),
             bell,
+            sandbox,
             _lock: lock,
         })
     }
@@ -261,6 +269,7 @@ impl Daemon {
             lights: self.lights.status(),
             clock_synchronised: set_up.clock_synchronised,
             coverage: self.coverage.present(),
+            landlock: self.sandbox.state,
         };
         self.show(present.status(verdict), now);
         if is_alive(&tap, now) {
@@ -391,6 +400,16 @@ impl Daemon {
                 config.led.clone_from(&self.config.led);
             }
         }
+        for log in config
+            .key_logs
+            .iter()
+            .filter(|log| !self.sandbox.may_read(log))
+        {
+            say(
+                Priority::Warning,
+                &format!("{} can be read at the next start only", log.display()),
+            );
+        }
         self.keys.set_logs(config.key_logs.clone());
         if !config.key_logs.is_empty() {
             self.tap.follow_secrets();
@@ -458,6 +477,17 @@ fn habit(config: &Config) -> Habit {
     Habit {
         events: known.events,
         longest_gap: known.longest_gap,
+    }
+}
+
+/// A kernel that cannot confine, or will not, is no reason not to watch.
+fn enter_sandbox(config: &Config) -> Sandbox {
+    match Sandbox::enter(config) {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            say(Priority::Warning, &format!("no Landlock: {error}"));
+            Sandbox::none()
+        }
     }
 }
 

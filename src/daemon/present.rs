@@ -34,6 +34,8 @@ pub struct Present<'a> {
     pub clock_synchronised: Option<bool>,
     /// The account of the present hour.
     pub coverage: Option<CoverageRecord>,
+    /// How much of the sandbox the kernel knows.
+    pub landlock: &'static str,
 }
 
 impl Present<'_> {
@@ -57,6 +59,7 @@ impl Present<'_> {
             last_alert: self.keeper.last_alert,
             clock_synchronised: self.clock_synchronised,
             coverage: self.coverage,
+            landlock: self.landlock.to_owned(),
         }
     }
 

@@ -63,6 +63,9 @@ pub struct Status {
     /// The present hour, up to its last whole minute: it is no record yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<CoverageRecord>,
+    /// Whether the kernel confines the daemon to its files: `full`, `partial` or `none`.
+    #[serde(default)]
+    pub landlock: String,
 }
 
 /// Something wrong, with its cure.

@@ -75,8 +75,7 @@ pub(super) fn permission(
         ),
         (Err(_), _) => Point::failed(
             PERMISSION,
-            "this user may not capture: the capability CAP_NET_RAW is needed, and CAP_NET_ADMIN \
-             for promiscuous mode",
+            "this user may not capture: the capability CAP_NET_RAW is needed",
             "sudo canarytap doctor; the service brings its own: sudo systemctl start canarytap",
         ),
     }

@@ -4,6 +4,7 @@
 //! says. A driver is one file with an implementation of [`Led`] and an arm in [`open`].
 
 use std::env;
+use std::fs;
 use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
 
@@ -51,6 +52,27 @@ pub type Leds = Vec<(LightRole, Box<dyn Led>)>;
 /// When a named driver is not there, or a pin cannot be had; nothing is held then.
 pub fn open(config: &LedConfig) -> Result<Lights, LedError> {
     open_in(config, &Surroundings::of_this_process())
+}
+
+/// The devices of all drivers that this machine has now.
+pub fn devices() -> Vec<PathBuf> {
+    let listed = fs::read_dir("/dev").into_iter().flatten().flatten();
+    listed
+        .map(|device| device.path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            DEVICES.iter().any(|start| name.starts_with(start))
+        })
+        .chain([PathBuf::from("/dev/mem")])
+        .collect()
+}
+
+/// How devices of drivers are named, and with what numbers behind.
+const DEVICES: [&str; 2] = ["gpiochip", "gpiomem"];
+
+/// Where levels are recorded, if somebody asked for it.
+pub fn recording_path() -> Option<PathBuf> {
+    Surroundings::of_this_process().record
 }
 
 /// What a process is started with that matters to lights.

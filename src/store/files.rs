@@ -10,9 +10,7 @@ use crate::store::{DATABASE, StoreError, taps};
 /// Makes the directory and an empty database file where they are missing, and sees to it that
 /// both survive a power cut. SQLite gives the files that it makes beside it the same mode.
 pub(super) fn prepare(directory: &Path) -> Result<PathBuf, StoreError> {
-    if !directory.is_dir() {
-        make_directory(directory)?;
-    }
+    make_directory(directory)?;
     let path = directory.join(DATABASE);
     if make_file(&path)? {
         sync_directory(directory)?;
@@ -50,7 +48,14 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::io(directory, "sync", error))
 }
 
-fn make_directory(directory: &Path) -> Result<(), StoreError> {
+/// Makes the directory where it is missing.
+///
+/// # Errors
+/// What the file system says.
+pub fn make_directory(directory: &Path) -> Result<(), StoreError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
     fs::create_dir_all(directory)
         .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE)))
         .map_err(|error| StoreError::io(directory, "make", error))?;

@@ -23,6 +23,7 @@ pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
 pub use canaries::{StoredCanary, Visits};
 pub use copy::{CopyError, StoreCopy};
 pub use error::{GROUP, StoreError};
+pub use files::make_directory;
 pub use floods::VISITS_AN_HOUR;
 pub use query::EventQuery;
 pub use reader::{Rhythm, StoreReader, Unreadable};

@@ -44,7 +44,7 @@ fn wake_ups(daemon: &Path) -> u64 {
 }
 
 /// The daemon's folder in `/proc`, which numbers processes as they are numbered outside the lab.
-fn daemon() -> PathBuf {
+pub fn daemon() -> PathBuf {
     let lab = fs::read_link("/proc/self/ns/pid").unwrap();
     let mut processes = fs::read_dir("/proc").unwrap();
     let found = processes.find_map(|entry| {

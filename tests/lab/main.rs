@@ -31,6 +31,7 @@ mod lights;
 mod mint;
 mod namespaces;
 mod network;
+mod privilege;
 mod proxy;
 mod pull;
 mod reload;
