@@ -102,7 +102,7 @@ impl Live {
         waker: Waker,
     ) -> Result<Self, CaptureError> {
         let error = |error: pcap::Error| explain(interface, &error);
-        let _raised = Raised::new();
+        let _raised = Raised::now();
         // Not immediate mode: it turns TPACKET_V3 off, and was measured to drop frames where
         // blocks dropped none.
         let mut capture = Capture::from_device(interface)

@@ -35,7 +35,7 @@ pub struct Raised {
 
 impl Raised {
     /// Nothing changes where nothing is permitted: opening an interface then says what is missing.
-    pub fn new() -> Self {
+    pub fn now() -> Self {
         Self {
             before: raise().ok(),
         }
@@ -80,7 +80,7 @@ mod tests {
             put_away().unwrap();
             let permitted = capabilities(None).unwrap().permitted & NEEDED;
             assert_eq!(effective(), CapabilitySet::empty());
-            let raised = Raised::new();
+            let raised = Raised::now();
             assert_eq!(effective(), permitted);
             drop(raised);
             assert_eq!(effective(), CapabilitySet::empty());
