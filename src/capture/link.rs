@@ -94,6 +94,18 @@ fn from_files(folder: &Path) -> Option<LinkAnswer> {
     })
 }
 
+/// The interfaces of the network namespace that this process is in, but for the one to itself.
+pub fn names() -> Vec<String> {
+    let devices = pcap::Device::list().unwrap_or_default();
+    let is_link = |name: &String| LinkWatcher::new(name).is_some_and(|one| one.look().is_some());
+    devices
+        .into_iter()
+        .filter(|device| !device.flags.is_loopback())
+        .map(|device| device.name)
+        .filter(is_link) // libpcap lists what is no interface too
+        .collect()
+}
+
 /// The addresses of an interface; none when libpcap does not know it.
 pub fn addresses(interface: &str) -> Vec<IpAddr> {
     let devices = pcap::Device::list().unwrap_or_default();

@@ -7,7 +7,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::cli::{Failure, time};
 use crate::config::Config;
-use crate::engine::canary::{HostPattern, NormalizedUrl, mint, parse_host_name};
+use crate::engine::canary::{Canary, HostPattern, NormalizedUrl, mint, parse_host_name};
 use crate::store::{Store, StoredCanary};
 
 /// How a link begins.
@@ -53,18 +53,28 @@ impl Known {
     /// Those of configuration and store.
     pub(super) fn read(config: &Config, store: &Store) -> Result<Self, Failure> {
         let stored = store.canaries()?;
+        let mut known = Self::of(config);
         let stored = stored.iter().filter_map(|canary| canary.to_canary().ok());
+        stored.for_each(|canary| known.add(canary));
+        Ok(known)
+    }
+
+    /// Those of the configuration.
+    pub(super) fn of(config: &Config) -> Self {
         let mut known = Self {
             ids: HashSet::new(),
             urls: HashSet::new(),
             tokens: HashSet::new(),
         };
-        for canary in config.canaries().into_iter().chain(stored) {
-            known.ids.insert(canary.id);
-            known.urls.insert(canary.url);
-            known.tokens.extend(canary.token);
-        }
-        Ok(known)
+        let named = config.canaries().into_iter();
+        named.for_each(|canary| known.add(canary));
+        known
+    }
+
+    fn add(&mut self, canary: Canary) {
+        self.ids.insert(canary.id);
+        self.urls.insert(canary.url);
+        self.tokens.extend(canary.token);
     }
 
     /// A new one, unlike all that are known; it is known from now on.

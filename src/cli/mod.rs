@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod sent;
 mod serve_pull;
+mod setup;
 mod status;
 pub mod time;
 mod verify;
@@ -61,6 +62,8 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Ask what this machine needs to be told, write the configuration and try it
+    Setup(setup::SetupArgs),
     /// Watch: capture, keep, light. This is the daemon
     Run,
     /// Read capture files with the same engine and print the events
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> CommandResult {
     let globals = &cli.globals;
     match &cli.command {
+        Command::Setup(args) => setup::run(globals, args),
         Command::Run => run::run(globals),
         Command::Replay(args) => replay::run(globals, args),
         Command::Check => check::run(globals),

@@ -38,6 +38,7 @@ mod reload;
 #[path = "../common/rewrite.rs"]
 mod rewriting;
 mod router;
+mod setup;
 mod ssh;
 mod tap;
 mod tls;
