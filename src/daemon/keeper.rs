@@ -14,8 +14,12 @@ use crate::daemon::journal::{Priority, say};
 use crate::daemon::queue::{Dropped, Note, Queue, bytes_of};
 use crate::engine::event::{Event, EventId, EventKind};
 use crate::store::{
-    Acknowledge, COVERAGE, HEALTH, Incoming, Store, StoreError, StoreOptions, StoreReader,
+    Acknowledge, COVERAGE, HEALTH, Incoming, Salvage, Store, StoreError, StoreOptions, StoreReader,
 };
+
+mod damage;
+
+pub use damage::SetAside;
 
 /// Background requests are on disk after this time at the latest: fewer commits, longer life for
 /// the card.
@@ -63,6 +67,8 @@ pub struct KeeperReport {
     pub visits_bytes: u64,
     /// See there.
     pub visits_max_bytes: u64,
+    /// Damaged databases that were set aside.
+    pub set_aside: SetAside,
     /// When the keeper last looked up: long ago, if the disk hangs.
     pub looked: Option<Instant>,
 }
@@ -88,16 +94,20 @@ impl Keeper {
         latch: Latch,
         canaries_changed: UnboundedSender<()>,
     ) -> Result<Self, KeeperError> {
-        let store = Store::open(&directory, options).map_err(KeeperError::Store)?;
+        let (store, salvage) = Store::open_or_salvage(&directory, options, clock::now())
+            .map_err(KeeperError::Store)?;
         let last_seq = StoreReader::open(&directory).and_then(|reader| reader.last_seq());
         let report = Arc::new(Mutex::new(KeeperReport {
             last_seq: last_seq.map_err(KeeperError::Store)?,
             visits_bytes: store.visits_bytes().map_err(KeeperError::Store)?,
             visits_max_bytes: options.visits_max_bytes,
+            set_aside: SetAside::look(&directory),
             looked: Some(Instant::now()),
             ..KeeperReport::default()
         }));
         let mut worker = Worker {
+            damage: damage::check(directory.clone()),
+            directory,
             store,
             latch: latch.clone(),
             dispatcher: Dispatcher::new(latch),
@@ -115,6 +125,9 @@ impl Keeper {
             dropped: Dropped::default(),
             canaries_changed,
         };
+        if let Some(salvage) = salvage {
+            worker.tell_of(&salvage);
+        }
         worker.follow();
         let taken_from = Arc::clone(&queue);
         let thread = thread::Builder::new()
@@ -165,6 +178,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 struct Worker {
+    directory: PathBuf,
+    /// What a look at the whole database found.
+    damage: Arc<Mutex<Option<String>>>,
     store: Store,
     latch: Latch,
     dispatcher: Dispatcher,
@@ -258,10 +274,43 @@ impl Worker {
     }
 
     fn write(&mut self) {
-        match self.store.commit(&self.pending) {
+        let committed = match self.store.commit(&self.pending) {
+            Err(error) if self.is_mended(&error) => self.store.commit(&self.pending),
+            committed => committed,
+        };
+        match committed {
             Ok(committed) => self.written(&committed.events),
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Goes on with a new database, when that is what the error asks for.
+    fn is_mended(&mut self, error: &StoreError) -> bool {
+        let Some(reason) = error.damage() else {
+            return false;
+        };
+        let given = lock(&self.report).last_seq;
+        match self.store.salvage(reason, given, clock::now()) {
+            Ok(salvage) => {
+                self.tell_of(&salvage);
+                self.follow();
+                // Canaries may be lost. Nobody listens any more only while the daemon ends.
+                let _ending = self.canaries_changed.send(());
+                true
+            }
+            Err(error) => {
+                self.unreadable = Some(format!("a damaged database cannot be set aside: {error}"));
+                false
+            }
+        }
+    }
+
+    fn tell_of(&mut self, salvage: &Salvage) {
+        let text = damage::text(salvage);
+        say(Priority::Error, &text);
+        let mut report = lock(&self.report);
+        report.set_aside = SetAside::look(&self.directory);
+        report.set_aside.news = Some((Instant::now(), text));
     }
 
     fn written(&mut self, numbers: &[(EventId, Option<u64>)]) {
@@ -362,6 +411,14 @@ impl Worker {
         self.follow();
     }
 
+    /// Damage is looked after at the next look.
+    fn cannot_read(&mut self, error: &StoreError) {
+        self.unreadable = Some(error.to_string());
+        if let Some(reason) = error.damage() {
+            *lock(&self.damage) = Some(reason.to_owned());
+        }
+    }
+
     /// Shows what waits, by the store.
     fn follow(&mut self) {
         match self.store.unacknowledged() {
@@ -370,7 +427,7 @@ impl Worker {
                 self.latch.follow(waiting.as_ref());
                 lock(&self.report).unacknowledged = waiting.map_or(0, |waiting| waiting.count);
             }
-            Err(error) => self.unreadable = Some(error.to_string()),
+            Err(error) => self.cannot_read(&error),
         }
     }
 
@@ -388,11 +445,12 @@ impl Worker {
             }
             Ok(false) if self.unreadable.is_some() => self.follow(),
             Ok(false) => {}
-            Err(error) => self.unreadable = Some(error.to_string()),
+            Err(error) => self.cannot_read(&error),
         }
         if self.retry.is_none() {
             self.write_notes();
             self.close_floods();
+            self.look_for_damage();
         }
     }
 
@@ -406,12 +464,21 @@ impl Worker {
             match written {
                 Ok(_) => drop(self.notes.remove(0)),
                 Err(error) => {
-                    self.unreadable = Some(error.to_string());
+                    self.cannot_read(&error);
                     let excess = self.notes.len().saturating_sub(NOTES_MAX);
                     self.notes.drain(..excess);
                     return;
                 }
             }
+        }
+    }
+
+    /// What the look at the whole database found, or what reading found since.
+    fn look_for_damage(&mut self) {
+        let found = lock(&self.damage).take();
+        if let Some(reason) = found {
+            let path = self.directory.clone();
+            self.is_mended(&StoreError::Damaged { path, reason });
         }
     }
 
@@ -421,7 +488,7 @@ impl Worker {
         let bytes = closed.and_then(|()| self.store.visits_bytes());
         match bytes {
             Ok(bytes) => lock(&self.report).visits_bytes = bytes,
-            Err(error) => self.unreadable = Some(error.to_string()),
+            Err(error) => self.cannot_read(&error),
         }
     }
 

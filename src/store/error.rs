@@ -56,6 +56,11 @@ pub enum StoreError {
         /// What SQLite or the reader said.
         reason: String,
     },
+    /// It is a database of something else.
+    Foreign {
+        /// The database.
+        path: PathBuf,
+    },
     /// Another process held the lock for longer than the store waits.
     Busy {
         /// The database.
@@ -137,6 +142,15 @@ impl StoreError {
     pub const fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. })
     }
+
+    /// What is wrong with a database whose bytes do not hold together; None: they do, as far as
+    /// this error says.
+    pub fn damage(&self) -> Option<&str> {
+        match self {
+            Self::Damaged { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -181,6 +195,11 @@ impl fmt::Display for StoreError {
                 f,
                 "{} is damaged or no event store ({reason}): move it aside and keep it; \
                  `canarytap run` begins a new one",
+                path.display()
+            ),
+            Self::Foreign { path } => write!(
+                f,
+                "{} is a database of something else: name another directory; nothing was changed",
                 path.display()
             ),
             Self::Busy { path } => write!(

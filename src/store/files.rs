@@ -65,7 +65,7 @@ pub fn make_directory(directory: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn make_file(path: &Path) -> Result<bool, StoreError> {
+pub(super) fn make_file(path: &Path) -> Result<bool, StoreError> {
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -15,7 +15,7 @@
 //!
 //! `visits` and `requests` share one sequence, `seq`, in the order of writing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::engine::event::{Detail, Event, EventId};
 
@@ -29,6 +29,7 @@ pub use query::EventQuery;
 pub use reader::{Rhythm, StoreReader, Unreadable};
 pub use record::EventRecord;
 pub use row::{Ack, Flood, Row};
+pub use salvage::Salvage;
 pub use taps::{ASIDE, TapStore, for_each_of, open_folds_of, taps};
 pub use upkeep::{
     BLIND_SPANS_MAX, COVERAGE, Coverage, CoverageRecord, HEALTH, HealthRecord, Minute, Span,
@@ -53,6 +54,7 @@ mod record;
 mod records;
 mod requests;
 mod row;
+mod salvage;
 mod schema;
 mod spans;
 mod taps;
@@ -97,6 +99,11 @@ impl Default for StoreOptions {
 
 /// Name of the database in the data directory.
 pub const DATABASE: &str = "events.db";
+
+/// Damaged databases that were set aside in `directory`, in the order of their dates.
+pub fn set_aside(directory: &Path) -> Vec<PathBuf> {
+    salvage::set_aside(directory)
+}
 
 /// Whether `directory` holds a store. False too when nobody may look.
 pub fn exists(directory: &Path) -> bool {

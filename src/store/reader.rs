@@ -139,6 +139,14 @@ impl StoreReader {
         self.read(|connection| verify::verify(connection, remembered))
     }
 
+    /// What SQLite finds wrong with the database, having read all of it; None when nothing is.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn damage(&self) -> Result<Option<String>, StoreError> {
+        self.read(verify::complaint)
+    }
+
     /// The newest `seq` of all; 0 in an empty store.
     ///
     /// # Errors

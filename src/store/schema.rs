@@ -219,9 +219,8 @@ fn refuse_strangers(connection: &Connection, path: &Path) -> Result<(), StoreErr
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(wrong)?;
     if found == 0 && tables > 0 {
-        return Err(StoreError::Damaged {
+        return Err(StoreError::Foreign {
             path: path.to_path_buf(),
-            reason: "it is a database of something else".into(),
         });
     }
     Ok(())

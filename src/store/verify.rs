@@ -151,7 +151,7 @@ pub(super) fn verify(
 }
 
 /// What SQLite finds wrong with its own structures; None when nothing is.
-fn complaint(connection: &Connection) -> rusqlite::Result<Option<String>> {
+pub(super) fn complaint(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let first: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     Ok((first != "ok").then_some(first))
 }

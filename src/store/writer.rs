@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde_json::Value;
@@ -12,8 +13,8 @@ use crate::engine::frame::Timestamp;
 use crate::store::canonical::{self, Fields};
 use crate::store::floods::Admission;
 use crate::store::{
-    Acknowledge, Acknowledged, Incoming, StoreError, StoreOptions, StoredCanary, Unacknowledged,
-    acks, canaries, chain, files, floods, requests, schema, spans,
+    Acknowledge, Acknowledged, Incoming, Salvage, StoreError, StoreOptions, StoredCanary,
+    Unacknowledged, acks, canaries, chain, files, floods, requests, salvage, schema, spans,
 };
 
 /// The one writer of a data directory. It blocks: give it a thread of its own.
@@ -28,6 +29,8 @@ pub struct Store {
     data_version: i64,
     /// Pages that the log may reach before a commit carries them over to the database.
     checkpoint_pages: u32,
+    /// What is wrong with a database that could not be salvaged yet.
+    damage: Option<String>,
 }
 
 /// What a commit brought.
@@ -47,10 +50,65 @@ impl Store {
     /// # Errors
     /// No permission, a damaged database, one of a newer version, a full disk.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        salvage::finish(directory)?;
         let path = files::prepare(directory)?;
         let store = Self::over(path, options)?;
         files::sync_directory(directory)?; // the log that SQLite keeps beside the database
         Ok(store)
+    }
+
+    /// The same, but what is damaged is set aside under a dated name, and a new database is made of
+    /// what can be read of it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); the disk has no room for a second database.
+    pub fn open_or_salvage(
+        directory: &Path,
+        options: StoreOptions,
+        now: Timestamp,
+    ) -> Result<(Self, Option<Salvage>), StoreError> {
+        let error = match Self::open(directory, options) {
+            Ok(store) => return Ok((store, None)),
+            Err(error) => error,
+        };
+        let Some(reason) = error.damage() else {
+            return Err(error);
+        };
+        let salvaged = salvage::salvage(directory, reason, 0, now)?;
+        Ok((Self::open(directory, options)?, Some(salvaged)))
+    }
+
+    /// Sets the database aside because it is damaged, and goes on with a new one that is made of
+    /// what can be read of it. `given` is the newest `seq` that is known to have been given.
+    ///
+    /// # Errors
+    /// The disk has no room for a second database. Nothing can be written then, and this can be
+    /// tried again.
+    pub fn salvage(
+        &mut self,
+        reason: &str,
+        given: u64,
+        now: Timestamp,
+    ) -> Result<Salvage, StoreError> {
+        self.damage = Some(reason.to_owned());
+        self.let_go()?;
+        let directory = self.path.parent().unwrap_or(&self.path).to_path_buf();
+        let salvaged = salvage::salvage(&directory, reason, given, now)?;
+        self.connection = schema::open_for_writing(&self.path)?;
+        files::sync_directory(&directory)?;
+        self.checkpoint_pages = 0;
+        self.damage = None;
+        self.changed()?;
+        Ok(salvaged)
+    }
+
+    /// Closes the database without carrying its log over: damaged as it is, it stays as it is.
+    fn let_go(&mut self) -> Result<(), StoreError> {
+        let nothing = Connection::open_in_memory().map_err(|error| self.wrong(error))?;
+        let damaged = std::mem::replace(&mut self.connection, nothing);
+        // SQLite would only do more than is wanted.
+        let _unset = damaged.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        Ok(())
     }
 
     /// Opens the store in `directory` only if it is there: for commands that add to it.
@@ -70,6 +128,7 @@ impl Store {
             unsettled: BTreeMap::new(),
             data_version: 0,
             checkpoint_pages: 0,
+            damage: None,
         };
         store.changed()?;
         Ok(store)
@@ -81,6 +140,12 @@ impl Store {
     /// # Errors
     /// Nothing of the batch is kept then, and it can be tried again.
     pub fn commit(&mut self, batch: &[Incoming]) -> Result<Committed, StoreError> {
+        if let Some(reason) = &self.damage {
+            return Err(StoreError::Damaged {
+                path: self.path.clone(),
+                reason: reason.clone(),
+            });
+        }
         let (committed, placed) = self
             .write(batch)
             .map_err(|error| StoreError::sqlite(&self.path, error))?;

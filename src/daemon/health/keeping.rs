@@ -33,6 +33,28 @@ pub(super) fn store_fault(fault: &str) -> Remark {
     )
 }
 
+/// Told by the armed light for an hour, since records or canaries may be lost.
+pub(super) fn salvage_fault(keeper: &KeeperReport, now: Instant) -> Option<Remark> {
+    let (_, text) = keeper.set_aside.news.as_ref()?;
+    keeper
+        .set_aside
+        .is_new(now)
+        .then(|| remark("store_salvaged", text, CURE_OF_DAMAGE))
+}
+
+/// Told as long as it lies there.
+pub(super) fn set_aside_warning(keeper: &KeeperReport) -> Option<Remark> {
+    let file = keeper.set_aside.files.last()?;
+    let text = format!(
+        "a damaged database was set aside: {}; `canarytap canaries` shows which canaries are left",
+        file.display()
+    );
+    Some(remark("store_set_aside", &text, CURE_OF_DAMAGE))
+}
+
+const CURE_OF_DAMAGE: &str = "cards wear out: look at dmesg, and think of another; then move the \
+    file to where you keep evidence, and this ends with the next start";
+
 /// Told from four fifths of the cap on, while there is room to do something about it.
 pub(super) fn visits_fault(keeper: &KeeperReport) -> Option<Remark> {
     let (bytes, max) = (keeper.visits_bytes, keeper.visits_max_bytes);

@@ -83,7 +83,8 @@ impl Verdict {
 }
 
 /// Faults that keep no visit from being seen and kept.
-const HARMLESS: [&str; 8] = [
+const HARMLESS: [&str; 9] = [
+    "store_salvaged",
     "frames_doubled",
     "hosts_silent",
     "light_failing",
@@ -120,12 +121,16 @@ impl Health {
         faults.extend(hanging("capture", tap.looked, now));
         faults.extend(hanging("keeper", keeper.looked, now));
         faults.extend(keeper.fault.as_deref().map(keeping::store_fault));
+        faults.extend(keeping::salvage_fault(keeper, now));
         faults.extend(keeping::visits_fault(keeper));
         faults.extend(reports.room.and_then(disk::fault));
         faults.extend(reports.light.map(light_fault));
         let verdict = Verdict {
             faults,
-            warnings: warnings(reports.set_up),
+            warnings: warnings(reports.set_up)
+                .into_iter()
+                .chain(keeping::set_aside_warning(keeper))
+                .collect(),
             silent_for: silent_for.unwrap_or_default(),
         };
         verdict.with_keys(reports.keys)

@@ -527,4 +527,5 @@ fn a_row_that_makes_no_sense_is_passed_over_and_told() {
 }
 
 mod floods;
+mod salvage;
 mod untouched;
