@@ -23,6 +23,7 @@ deb: deps ## build the Debian package of this machine's architecture: target/deb
 install: ## put program, unit, user and example configuration in place (as root, after make build)
 	install -D -m 755 target/release/canarytap $(DESTDIR)/usr/bin/canarytap
 	install -D -m 644 systemd/canarytap.service $(DESTDIR)/lib/systemd/system/canarytap.service
+	install -D -m 644 systemd/canarytap-alert.service $(DESTDIR)/lib/systemd/system/canarytap-alert.service
 	install -D -m 644 systemd/canarytap.sysusers $(DESTDIR)/usr/lib/sysusers.d/canarytap.conf
 	test -e $(DESTDIR)/etc/canarytap/canarytap.toml || \
 		install -D -m 644 config/canarytap.toml $(DESTDIR)/etc/canarytap/canarytap.toml

@@ -16,6 +16,7 @@
 //! | [`experiment`] | what was sent where, and how sure it is that it was opened |
 //! | [`visitor`] | who a visitor probably is: reasons, from what lies on this machine |
 //! | [`daemon`] | the graph of all of these, from start to stop |
+//! | [`outbound`] | alerts leave the box, from a process of their own |
 //! | [`doctor`] | whether this machine can tap: looks at everything, changes nothing |
 //! | [`cli`] | one file for each subcommand |
 
@@ -47,6 +48,9 @@ pub mod visitor;
 
 #[cfg(feature = "daemon")]
 pub mod daemon;
+
+#[cfg(feature = "daemon")]
+pub mod outbound;
 
 #[cfg(feature = "daemon")]
 pub mod doctor;

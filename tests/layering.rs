@@ -13,7 +13,7 @@ const CRATE_ORDER: [&[&str]; 8] = [
     &["alert", "experiment", "pull"],
     &["visitor"],
     &["daemon"],
-    &["doctor"],
+    &["doctor", "outbound"],
     &["cli"],
 ];
 

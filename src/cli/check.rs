@@ -41,6 +41,10 @@ fn report(config: &Config) -> String {
         lines.push(format!("key log   {}", log.display()));
     }
     lines.extend(led_lines(&config.led));
+    for alert in &config.alerts {
+        let (kind, place) = (alert.sink.kind(), alert.sink.place());
+        lines.push(format!("alert     {}: {kind} to {place}", alert.name));
+    }
     lines.join("\n") + "\n"
 }
 

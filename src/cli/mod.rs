@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::store::StoreError;
 
 mod ack;
+mod alert;
 mod canaries;
 mod check;
 mod doctor;
@@ -96,6 +97,8 @@ enum Command {
     Keys,
     /// Acknowledge alerts
     Ack(ack::AckArgs),
+    /// Tell others of alerts: programs, web servers, brokers, collectors, mail
+    Alert(alert::AlertArgs),
     /// Say what the daemon is doing now
     Status(status::StatusArgs),
     /// Try the lights
@@ -163,6 +166,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::ServePull => serve_pull::run(globals),
         Command::Keys => keys::run(globals),
         Command::Ack(args) => ack::run(globals, args),
+        Command::Alert(args) => alert::run(globals, args),
         Command::Status(args) => status::run(globals, args),
         Command::Led(args) => led::run(globals, args),
     }

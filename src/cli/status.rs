@@ -7,9 +7,12 @@ use clap::{Args, ValueEnum};
 use crate::cli::render::printable;
 use crate::cli::time;
 use crate::cli::{CommandResult, Failure, Globals, Outcome};
+use crate::config::Config;
 use crate::daemon::lock::DaemonLock;
-use crate::daemon::status::{HEARTBEAT, Remark, Status};
+use crate::daemon::status::{HEARTBEAT, Remark, SinkStatus, Status};
 use crate::engine::frame::Timestamp;
+use crate::outbound::FOLDER;
+use crate::store::{Outbox, StoreReader};
 
 /// Arguments of `status`.
 #[derive(Clone, Debug, Args)]
@@ -30,7 +33,8 @@ enum Format {
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &StatusArgs) -> CommandResult {
-    let directory = globals.load_config()?.run_directory();
+    let config = globals.load_config()?;
+    let directory = config.run_directory();
     let unusable = |error: io::Error| {
         Failure::Bad(format!(
             "cannot look into {}: {error}; members of the group canarytap may: sudo adduser $USER canarytap",
@@ -51,6 +55,7 @@ pub fn run(globals: &Globals, args: &StatusArgs) -> CommandResult {
         _ => unusable(error),
     })?;
     note_age(&mut status, time::now());
+    note_sinks(&mut status, &config);
     print(&status, args.format, &mut stdout().lock())?;
     Ok(if status.healthy {
         Outcome::Done
@@ -74,6 +79,45 @@ fn note_age(status: &mut Status, now: Timestamp) {
     }
 }
 
+/// What the second service says of those whom it tells. One that takes nothing is a warning: the
+/// light and the log have every alert.
+fn note_sinks(status: &mut Status, config: &Config) {
+    let directory = &config.store.directory;
+    let known = Outbox::look(&directory.join(FOLDER)).unwrap_or_default();
+    let reader = StoreReader::open(directory).ok();
+    for alert in &config.alerts {
+        let progress = known.iter().find(|one| one.name == alert.name);
+        let Some(progress) = progress.cloned() else {
+            status.warnings.push(Remark {
+                name: "alert_not_running".into(),
+                text: format!(
+                    "{} was never told of an alert: nothing hands them on",
+                    alert.name
+                ),
+                cure: "sudo systemctl enable --now canarytap-alert".into(),
+            });
+            continue;
+        };
+        let waiting = reader.as_ref().map(|one| one.alerts_after(progress.after));
+        if let Some(error) = &progress.error {
+            status.warnings.push(Remark {
+                name: "alert_failing".into(),
+                text: format!("{} takes no alerts: {error}", alert.name),
+                cure: format!("canarytap alert test {:?}", alert.name),
+            });
+        }
+        status.sinks.push(SinkStatus {
+            name: progress.name,
+            kind: alert.sink.kind().into(),
+            waiting: waiting.and_then(Result::ok).unwrap_or_default(),
+            delivered: progress.delivered,
+            refused: progress.refused,
+            error: progress.error,
+            error_time: progress.error_time,
+        });
+    }
+}
+
 fn print(status: &Status, format: Format, out: &mut impl Write) -> io::Result<()> {
     match format {
         Format::Jsonl => writeln!(out, "{}", serde_json::to_string(status)?),
@@ -91,6 +135,7 @@ fn table(status: &Status, out: &mut impl Write) -> io::Result<()> {
     store(status, out)?;
     keys(status, out)?;
     lights(status, out)?;
+    sinks(status, out)?;
     writeln!(
         out,
         "daemon    {} pid {} since {}, Landlock {}",
@@ -177,6 +222,20 @@ fn lights(status: &Status, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "last      alert {seq}")?;
     }
     Ok(())
+}
+
+fn sinks(status: &Status, out: &mut impl Write) -> io::Result<()> {
+    status.sinks.iter().try_for_each(|sink| {
+        writeln!(
+            out,
+            "alert to  {}: {}, {} waiting, {} taken, {} refused",
+            printable(&sink.name),
+            sink.kind,
+            sink.waiting,
+            sink.delivered,
+            sink.refused
+        )
+    })
 }
 
 #[cfg(test)]

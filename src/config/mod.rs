@@ -8,9 +8,11 @@ use ipnet::IpNet;
 
 use crate::engine::canary::{HostPattern, PortSet, TrustedProxy};
 
+pub use alerts::{AlertConfig, Carrier, Login, Secret, Server, SinkConfig, WebhookBody};
 pub use error::{ConfigError, ConfigErrors};
 pub use resolve::{HIDDEN_FROM_THE_SERVICE, Missing, id_of, is_hidden_from_the_service};
 
+mod alerts;
 mod error;
 pub mod networks;
 mod parse;
@@ -42,6 +44,8 @@ pub struct Config {
     pub visitor: VisitorConfig,
     /// The lights.
     pub led: LedConfig,
+    /// Who else is told of alerts.
+    pub alerts: Vec<AlertConfig>,
 }
 
 /// `[visitor]`

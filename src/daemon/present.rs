@@ -60,6 +60,7 @@ impl Present<'_> {
             clock_synchronised: self.clock_synchronised,
             coverage: self.coverage,
             landlock: self.landlock.to_owned(),
+            sinks: Vec::new(),
         }
     }
 

@@ -66,6 +66,30 @@ pub struct Status {
     /// Whether the kernel confines the daemon to its files: `full`, `partial` or `none`.
     #[serde(default)]
     pub landlock: String,
+    /// Who else is told of alerts. The daemon knows nothing of them: `status` adds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// How far a sink has got with the alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// `webhook` and its like.
+    pub kind: String,
+    /// Alerts that wait for it.
+    pub waiting: u64,
+    /// Alerts that it took.
+    pub delivered: u64,
+    /// Alerts that it refused for good.
+    pub refused: u64,
+    /// Why it takes none at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_time: Option<String>,
 }
 
 /// Something wrong, with its cure.

@@ -124,7 +124,7 @@ impl StoreError {
     }
 
     /// The error behind what the file system said.
-    pub(super) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
             io::ErrorKind::PermissionDenied => Self::Forbidden { path },

@@ -188,6 +188,18 @@ impl StoreReader {
         self.read(|connection| acks::waiting(connection, limit))
     }
 
+    /// How many alerts have a larger number than this. Cheap.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn alerts_after(&self, seq: u64) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(ALERTS_AFTER)?
+                .query_row([seq], |row| row.get(0))
+        })
+    }
+
     /// Two numbers that change when canaries are minted. Cheap.
     ///
     /// # Errors
@@ -405,6 +417,12 @@ const DETAILS_OF: &str = concat!(
     "SELECT record FROM visits WHERE ",
     key!("of"),
     " = ?1 ORDER BY seq"
+);
+
+const ALERTS_AFTER: &str = concat!(
+    "SELECT count(*) FROM visits WHERE ",
+    key!("alert"),
+    " = 1 AND seq > ?1"
 );
 
 /// Entries that are looked at for what is usual: a start must not take long for them.

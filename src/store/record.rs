@@ -128,6 +128,50 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
+    /// One that says no more than when it was and what it is.
+    pub fn plain(time: &str, kind: &'static str) -> Self {
+        Self {
+            seq: None,
+            time: time.to_owned(),
+            kind: kind.into(),
+            alert: false,
+            canary: None,
+            channel: None,
+            label: None,
+            matched: None,
+            origin: None,
+            client: None,
+            src: None,
+            src_port: None,
+            dst: None,
+            dst_port: None,
+            vlan: None,
+            scheme: None,
+            method: None,
+            host: None,
+            target: None,
+            version: None,
+            status: None,
+            user_agent: None,
+            referer: None,
+            forwarded_for: None,
+            sni: None,
+            alpn: None,
+            ja4: None,
+            flags: Vec::new(),
+            alterations: Vec::new(),
+            count: None,
+            first: None,
+            last: None,
+            open: None,
+            fault: None,
+            state: None,
+            text: None,
+            since: None,
+            times: None,
+        }
+    }
+
     /// Whether a canary was visited: its status comes in a record of its own, a little later.
     pub fn is_visit(&self) -> bool {
         self.canary.is_some() && self.count.is_none()

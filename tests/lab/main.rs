@@ -39,6 +39,7 @@ mod reload;
 mod rewriting;
 mod router;
 mod setup;
+mod sinks;
 mod ssh;
 mod tap;
 mod tls;

@@ -8,6 +8,7 @@ use crate::config::error::ConfigErrors;
 use crate::config::raw::{Document, Section};
 use crate::config::{Config, HostConfig};
 
+mod alerts;
 mod capture;
 mod home;
 mod led;
@@ -35,6 +36,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
     let key_logs = tls::key_logs(top.section("tls", &mut doc), &mut doc);
     let visitor = visitor::visitor(top.section("visitor", &mut doc), &mut doc);
     let led = led::led(top.section("led", &mut doc), &mut doc);
+    let alerts = alerts::alerts(&mut top, &mut doc);
     top.refuse_unknown(&mut doc);
     let config = Config {
         path: path.to_owned(),
@@ -46,6 +48,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
         key_logs,
         visitor,
         led,
+        alerts,
     };
     doc.finish(path, config)
 }
