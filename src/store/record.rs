@@ -131,6 +131,7 @@ impl EventRecord {
     /// One that says no more than when it was and what it is.
     pub fn plain(time: &str, kind: &'static str) -> Self {
         Self {
+            tap: None,
             seq: None,
             time: time.to_owned(),
             kind: kind.into(),
