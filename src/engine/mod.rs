@@ -15,7 +15,7 @@ use crate::engine::counters::Counters;
 use crate::engine::event::EventSink;
 use crate::engine::frame::{Frame, Timestamp};
 use crate::engine::limits::Limits;
-use crate::engine::net::{Decoder, IpPacket};
+use crate::engine::net::{Decoder, IpPacket, Plain};
 use crate::engine::reporter::Reporter;
 use crate::engine::transport::{Copies, Datagram, FlowTable, Segment};
 
@@ -67,30 +67,53 @@ impl Engine {
     /// Takes one frame the whole way; what it completes is told to `sink` before this returns.
     pub fn on_frame(&mut self, frame: &Frame<'_>, sink: &mut impl EventSink) {
         self.counters.frames += 1;
-        let Self {
-            decoder,
-            copies,
-            flows,
-            quic,
-            reporter,
-            counters,
-            ..
-        } = self;
-        decoder.on_frame(frame, counters, &mut |packet, counters| {
-            if packet.protocol == UDP {
-                if let Some(datagram) = read_datagram(packet, reporter, counters) {
-                    let mut handler = reporter.handler(sink);
-                    let mut observer = handler.reading(counters);
-                    quic.on_datagram(&datagram, frame.time, &mut observer);
-                    flows.leave_room_for(quic.heap_bytes());
-                }
-            } else if let Some(segment) = read_segment(packet, reporter, counters) {
-                counters.segments_doubled += u64::from(copies.is_copy(&segment, frame.time));
-                let mut handler = reporter.handler(sink);
-                flows.on_segment(&segment, frame.time, counters, &mut handler);
-            }
-        });
+        match Plain::of(frame) {
+            Some(plain) => self.on_plain(&plain, frame.time, sink),
+            None => self.on_any(frame, sink),
+        }
         self.advance(frame.time, sink);
+    }
+
+    /// Most frames are for ports that are not read: nothing more is looked at.
+    #[inline]
+    fn on_plain(&mut self, plain: &Plain<'_>, time: Timestamp, sink: &mut impl EventSink) {
+        let ports = [plain.src_port(), plain.dst_port()];
+        let read = ports.map(|port| self.reporter.reads_port(port));
+        if read == [false; 2] {
+            self.counters.tcp_other_ports += 1;
+            return;
+        }
+        let Some(packet) = self.decoder.admit(plain, &mut self.counters) else {
+            return;
+        };
+        if let Ok(segment) = Segment::parse(&packet) {
+            let (_, counters, mut way) = self.way(time, sink);
+            way.on_segment(&segment, read, counters);
+        }
+    }
+
+    fn on_any(&mut self, frame: &Frame<'_>, sink: &mut impl EventSink) {
+        let (decoder, counters, mut way) = self.way(frame.time, sink);
+        decoder.on_frame(frame, counters, &mut |packet, counters| {
+            way.on_packet(packet, counters);
+        });
+    }
+
+    /// The decoder, the counters, and the way that a packet goes on.
+    fn way<'a, K>(
+        &'a mut self,
+        time: Timestamp,
+        sink: &'a mut K,
+    ) -> (&'a mut Decoder, &'a mut Counters, Way<'a, K>) {
+        let way = Way {
+            copies: &mut self.copies,
+            flows: &mut self.flows,
+            quic: &mut self.quic,
+            reporter: &mut self.reporter,
+            sink,
+            time,
+        };
+        (&mut self.decoder, &mut self.counters, way)
     }
 
     /// Lets capture time pass while the wire is silent.
@@ -200,51 +223,72 @@ impl Engine {
     }
 }
 
-/// The TCP segment in a packet, when one of its ports is read.
-fn read_segment<'a>(
-    packet: &IpPacket<'a>,
-    reporter: &Reporter,
-    counters: &mut Counters,
-) -> Option<Segment<'a>> {
-    if packet.protocol != TCP {
-        counters.ip_other_protocol += 1;
-        return None;
-    }
-    let Ok(segment) = Segment::parse(packet) else {
-        counters.tcp_malformed += 1;
-        return None;
-    };
-    let ports = [segment.src_port(), segment.dst_port()];
-    match ports.map(|port| reporter.reads_port(port)) {
-        [false, false] => {
-            counters.tcp_other_ports += 1;
-            return None;
-        }
-        _ if segment.syn || segment.rst => {} // a scanner's need no connection
-        [from, to] => {
-            let [source, destination] = ports;
-            let towards = to && (!from || destination < source);
-            counters.segments_to_servers += u64::from(towards);
-            counters.segments_from_servers += u64::from(!towards);
-        }
-    }
-    Some(segment)
+/// Where whole packets go.
+struct Way<'a, K> {
+    copies: &'a mut Copies,
+    flows: &'a mut FlowTable<Session>,
+    quic: &'a mut Connections,
+    reporter: &'a mut Reporter,
+    sink: &'a mut K,
+    time: Timestamp,
 }
 
-/// The UDP datagram in a packet, when one of its ports is read.
-fn read_datagram<'a>(
-    packet: &IpPacket<'a>,
-    reporter: &Reporter,
-    counters: &mut Counters,
-) -> Option<Datagram<'a>> {
-    let Ok(datagram) = Datagram::parse(packet) else {
-        counters.udp_malformed += 1;
-        return None;
-    };
-    if !reporter.reads_port(datagram.src.port()) && !reporter.reads_port(datagram.dst.port()) {
-        counters.udp_other_ports += 1;
-        return None;
+impl<K: EventSink> Way<'_, K> {
+    fn on_packet(&mut self, packet: &IpPacket<'_>, counters: &mut Counters) {
+        match packet.protocol {
+            TCP => match Segment::parse(packet) {
+                Ok(segment) => {
+                    let read = self.read_ports([segment.src_port(), segment.dst_port()]);
+                    self.on_segment(&segment, read, counters);
+                }
+                Err(_) => counters.tcp_malformed += 1,
+            },
+            UDP => match Datagram::parse(packet) {
+                Ok(datagram) => self.on_datagram(&datagram, counters),
+                Err(_) => counters.udp_malformed += 1,
+            },
+            _ => counters.ip_other_protocol += 1,
+        }
     }
-    counters.datagrams += 1;
-    Some(datagram)
+
+    /// A segment; of its two ports, which are read.
+    #[inline]
+    fn on_segment(&mut self, segment: &Segment<'_>, read: [bool; 2], counters: &mut Counters) {
+        if read == [false; 2] {
+            counters.tcp_other_ports += 1;
+            return;
+        }
+        count_direction(segment, read, counters);
+        counters.segments_doubled += u64::from(self.copies.is_copy(segment, self.time));
+        let mut handler = self.reporter.handler(self.sink);
+        self.flows
+            .on_segment(segment, self.time, counters, &mut handler);
+    }
+
+    fn on_datagram(&mut self, datagram: &Datagram<'_>, counters: &mut Counters) {
+        if self.read_ports([datagram.src.port(), datagram.dst.port()]) == [false; 2] {
+            counters.udp_other_ports += 1;
+            return;
+        }
+        counters.datagrams += 1;
+        let mut handler = self.reporter.handler(self.sink);
+        let mut observer = handler.reading(counters);
+        self.quic.on_datagram(datagram, self.time, &mut observer);
+        self.flows.leave_room_for(self.quic.heap_bytes());
+    }
+
+    fn read_ports(&self, ports: [u16; 2]) -> [bool; 2] {
+        ports.map(|port| self.reporter.reads_port(port))
+    }
+}
+
+/// Which way a segment goes, by its ports. A scanner's SYN or reset needs no connection.
+#[inline]
+fn count_direction(segment: &Segment<'_>, [from, to]: [bool; 2], counters: &mut Counters) {
+    if segment.syn || segment.rst {
+        return;
+    }
+    let towards = to && (!from || segment.dst_port() < segment.src_port());
+    counters.segments_to_servers += u64::from(towards);
+    counters.segments_from_servers += u64::from(!towards);
 }

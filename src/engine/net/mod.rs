@@ -17,7 +17,10 @@ mod ip;
 mod ipv4;
 mod ipv6;
 mod partial;
+mod plain;
 mod senders;
+
+pub use plain::Plain;
 
 /// What the transport layer gets: one whole datagram.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +91,26 @@ impl Decoder {
         }
     }
 
+    /// The packet in a frame of the plain kind; None when its header's checksum is wrong and its
+    /// sender has shown right ones.
+    #[inline]
+    pub fn admit<'a>(
+        &mut self,
+        plain: &Plain<'a>,
+        counters: &mut Counters,
+    ) -> Option<IpPacket<'a>> {
+        let packet = plain.packet();
+        let right = plain.checksum_is_right();
+        if self
+            .senders
+            .admit(packet.src, packet.dst, packet.scope, right)
+        {
+            return Some(packet);
+        }
+        counters.ip_checksum_wrong += 1;
+        None
+    }
+
     /// Gives up fragments that waited too long, in capture time.
     pub fn on_tick(&mut self, now: Timestamp, counters: &mut Counters) {
         self.pool.expire(now, counters);
@@ -109,7 +132,9 @@ impl Decoder {
             counters.ip_cut += u64::from(ip::is_cut(step.found.bytes));
             return;
         };
-        if !self.senders.admit(&datagram, step.found.scope) {
+        let Datagram { src, dst, .. } = datagram;
+        let right = datagram.checksum_is_right;
+        if !self.senders.admit(src, dst, step.found.scope, right) {
             counters.ip_checksum_wrong += 1;
             return;
         }

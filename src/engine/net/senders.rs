@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use crate::engine::limits::CHECKSUM_SENDERS_MAX;
 use crate::engine::link::Scope;
-use crate::engine::net::ip::Datagram;
 
 /// A direction is two addresses in a scope. The table has one place for each hash, and whoever
 /// comes last has it: what is lost with a place is only the reason to drop a decoy, never a
@@ -41,16 +40,17 @@ impl Senders {
         size_of_val(&*self.places)
     }
 
-    /// Whether the datagram is to be read: its header checksum is right, or its direction has not
+    /// Whether a datagram is to be read: its header checksum is right, or its direction has not
     /// shown that it sends right ones.
-    pub(super) fn admit(&mut self, datagram: &Datagram<'_>, scope: Scope) -> bool {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (datagram.src, datagram.dst) else {
+    #[inline]
+    pub(super) fn admit(&mut self, src: IpAddr, dst: IpAddr, scope: Scope, right: bool) -> bool {
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (src, dst) else {
             return true;
         };
         let addresses = u64::from(src.to_bits()) << 32 | u64::from(dst.to_bits());
         let [vlans, tunnel] = scope.words();
         let direction = mix(mix(addresses) ^ (u64::from(tunnel) << 32 | u64::from(vlans)));
-        let at = (direction >> 32) as usize % self.places.len();
+        let at = (direction >> 32) as usize % CHECKSUM_SENDERS_MAX;
         let Some(place) = self.places.get_mut(at) else {
             return true;
         };
@@ -60,7 +60,7 @@ impl Senders {
                 ..Place::default()
             };
         }
-        place.admit(datagram.checksum_is_right)
+        place.admit(right)
     }
 }
 
@@ -91,21 +91,13 @@ const fn mix(mut bits: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn datagram(src: u8, right: bool) -> Datagram<'static> {
-        Datagram {
-            src: IpAddr::from([192, 0, 2, src]),
-            dst: IpAddr::from([203, 0, 113, 1]),
-            protocol: 6,
-            payload: b"",
-            missing: 0,
-            hops: 64,
-            fragment: None,
-            checksum_is_right: right,
-        }
+    fn admitted(senders: &mut Senders, src: u8, right: bool) -> bool {
+        admitted_in(Scope::default(), senders, src, right)
     }
 
-    fn admitted(senders: &mut Senders, src: u8, right: bool) -> bool {
-        senders.admit(&datagram(src, right), Scope::default())
+    fn admitted_in(scope: Scope, senders: &mut Senders, src: u8, right: bool) -> bool {
+        let (src, dst) = ([192, 0, 2, src], [203, 0, 113, 1]);
+        senders.admit(src.into(), dst.into(), scope, right)
     }
 
     #[test]
@@ -145,6 +137,6 @@ mod tests {
         assert!(admitted(&mut senders, 2, false));
         let mut tagged = Scope::default();
         tagged.push_vlan(7);
-        assert!(senders.admit(&datagram(1, false), tagged));
+        assert!(admitted_in(tagged, &mut senders, 1, false));
     }
 }

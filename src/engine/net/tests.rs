@@ -233,3 +233,60 @@ proptest! {
         decoded(link, &[bytes, typed]);
     }
 }
+
+/// A plain frame with some of its bytes changed, or cut, or longer on the wire.
+fn nearly_plain() -> impl Strategy<Value = (Vec<u8>, u32)> {
+    (
+        prop::sample::select(vec![None, Some(0x2007_u16), Some(0)]),
+        any::<bool>(),
+        prop::collection::vec((0..80_usize, any::<u8>()), 0..3),
+        0..90_usize,
+        -2..3_i32,
+    )
+        .prop_map(|(tag, six, changes, length, more)| {
+            let builder = PacketBuilder::ethernet2([2; 6], [4; 6]);
+            let tcp = match six {
+                true => builder
+                    .ipv6([0x20; 16], [0x21; 16], 60)
+                    .tcp(50_000, 80, 1, 1000),
+                false => builder
+                    .ipv4([203, 0, 113, 9], [192, 168, 1, 10], 60)
+                    .tcp(50_000, 80, 1, 1000),
+            };
+            let mut bytes = Vec::new();
+            tcp.write(&mut bytes, PAYLOAD).unwrap();
+            if let Some(tag) = tag {
+                let tag = [&[0x81, 0][..], &tag.to_be_bytes()].concat();
+                bytes.splice(12..12, tag);
+            }
+            for (at, byte) in changes {
+                bytes[at % 72] = byte;
+            }
+            bytes.truncate(length.max(10));
+            let wire_len = bytes.len().saturating_add_signed(more as isize) as u32;
+            (bytes, wire_len)
+        })
+}
+
+proptest! {
+    #[test]
+    fn a_glance_says_what_the_long_way_says((bytes, wire_len) in nearly_plain()) {
+        let frame = Frame { wire_len, ..frame(LinkType::Ethernet, &bytes) };
+        if let Some(plain) = Plain::of(&frame) {
+            let (mut decoder, mut counters) = (Decoder::new(), Counters::default());
+            let mut long = Vec::new();
+            decoder.on_frame(&frame, &mut counters, &mut |packet, _| {
+                long.push(format!("{packet:?}"));
+            });
+            let packet = Decoder::new().admit(&plain, &mut counters).unwrap();
+            prop_assert_eq!(long, vec![format!("{packet:?}")]);
+            let right = ip::parse(
+                &bytes[if bytes[12] == 0x81 { 18 } else { 14 }..],
+                Ending::Whole,
+            );
+            prop_assert_eq!(Some(plain.checksum_is_right()), right.map(|one| one.checksum_is_right));
+            prop_assert_eq!(&packet.payload[..2], &plain.src_port().to_be_bytes()[..]);
+            prop_assert_eq!(&packet.payload[2..4], &plain.dst_port().to_be_bytes()[..]);
+        }
+    }
+}

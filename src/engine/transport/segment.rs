@@ -3,8 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use etherparse::TcpSlice;
-
 use crate::engine::link::Scope;
 use crate::engine::net::IpPacket;
 use crate::engine::transport::FiveTuple;
@@ -48,29 +46,54 @@ impl<'a> Segment<'a> {
     ///
     /// # Errors
     /// [`SegmentError`] when the header is cut or its length field is impossible.
+    #[inline]
     pub fn parse(packet: &IpPacket<'a>) -> Result<Self, SegmentError> {
-        let tcp = TcpSlice::from_slice(packet.payload).map_err(|_| SegmentError {
-            had: packet.payload.len(),
-        })?;
+        let bytes = packet.payload;
+        let error = SegmentError { had: bytes.len() };
+        let header = bytes.first_chunk::<HEADER>().ok_or(error)?;
+        let [
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            i,
+            j,
+            k,
+            l,
+            offset,
+            bits,
+            m,
+            n,
+            _,
+            _,
+            q,
+            r,
+        ] = *header;
+        let length = usize::from(offset >> 4) * 4;
+        let payload = bytes.get(length..).filter(|_| length >= HEADER);
         Ok(Self {
             scope: packet.scope,
             hops: packet.hops,
             tuple: FiveTuple {
-                src: SocketAddr::new(packet.src, tcp.source_port()),
-                dst: SocketAddr::new(packet.dst, tcp.destination_port()),
+                src: SocketAddr::new(packet.src, u16::from_be_bytes([a, b])),
+                dst: SocketAddr::new(packet.dst, u16::from_be_bytes([c, d])),
             },
-            seq: SeqNum(tcp.sequence_number()),
-            ack: tcp.ack().then(|| SeqNum(tcp.acknowledgment_number())),
-            syn: tcp.syn(),
-            fin: tcp.fin(),
-            rst: tcp.rst(),
-            window: tcp.window_size(),
+            seq: SeqNum(u32::from_be_bytes([e, f, g, h])),
+            ack: (bits & ACK != 0).then(|| SeqNum(u32::from_be_bytes([i, j, k, l]))),
+            syn: bits & SYN != 0,
+            fin: bits & FIN != 0,
+            rst: bits & RST != 0,
+            window: u16::from_be_bytes([m, n]),
             // The pointer means the byte behind the urgent one, everywhere but in the standard
             // (RFC 6093 §3.1); Linux takes 0 for the first byte all the same.
-            urgent: tcp.urg().then(|| tcp.urgent_pointer().saturating_sub(1)),
-            payload: tcp.payload(),
+            urgent: (bits & URG != 0).then(|| u16::from_be_bytes([q, r]).saturating_sub(1)),
+            payload: payload.ok_or(error)?,
             missing: packet.missing,
-            bytes: packet.payload,
+            bytes,
         })
     }
 
@@ -118,3 +141,11 @@ impl fmt::Display for SegmentError {
 }
 
 impl std::error::Error for SegmentError {}
+
+/// Bytes of a header without options.
+const HEADER: usize = 20;
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+const URG: u8 = 32;
