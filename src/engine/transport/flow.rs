@@ -7,7 +7,6 @@ use crate::engine::transport::assembler::{Assembler, Phase};
 use crate::engine::transport::flow_key::{KeyHash, Side};
 use crate::engine::transport::networks::{Network, Origin};
 use crate::engine::transport::queue::{Class, Links};
-use crate::engine::transport::slab::Id;
 use crate::engine::transport::{Direction, FiveTuple, Segment, StreamContext};
 
 /// A connection and what the layer above keeps for it. Every byte counts: a flood makes a million.
@@ -25,8 +24,8 @@ pub(super) struct Flow<S> {
     pub(super) shares_key: bool,
     /// Bytes that `state` costs on the heap, when last looked at.
     pub(super) held: u32,
-    /// The next flow in the same bucket.
-    pub(super) chain: Option<Id>,
+    /// How many flows there were before it: of several with one key the newest has the most.
+    pub(super) born: u32,
     pub(super) class: Class,
     pub(super) links: Links,
     /// None until the first byte arrives, and again when closed.
@@ -70,7 +69,7 @@ impl<S> Flow<S> {
             flags: Flags::NONE,
             shares_key: false,
             held: 0,
-            chain: None,
+            born: 0,
             class: Class::default(),
             links: Links::default(),
             state: None,

@@ -2,9 +2,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
 
-use crate::engine::transport::{FiveTuple, Segment};
+use crate::engine::transport::FiveTuple;
 
 /// Which of a flow's two endpoints: the one whose address and port come first, or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,11 +51,6 @@ impl FlowKey {
     /// The key of the flow between two endpoints, in either order.
     pub fn between(one: SocketAddr, other: SocketAddr) -> Self {
         Self::from_sender(one, other).0
-    }
-
-    /// The key of a segment's flow, and which side sent it.
-    pub(super) fn of(segment: &Segment<'_>) -> (Self, Side) {
-        Self::from_sender(segment.tuple.src, segment.tuple.dst)
     }
 
     fn from_sender(src: SocketAddr, dst: SocketAddr) -> (Self, Side) {
@@ -113,12 +108,10 @@ impl Endpoint {
 pub(super) struct KeyHash(u64);
 
 impl KeyHash {
-    /// Its place among as many buckets as 2 to the power of `bits`.
-    pub(super) fn bucket(self, bits: u32) -> usize {
-        // Ports in a row are a line in the plane, and would meet in few buckets, with bad luck in
-        // the numbers.
-        let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed.checked_shr(u64::BITS - bits).unwrap_or_default() as usize
+    /// Its bits in another order: ports in a row are a line in the plane, and would meet in few
+    /// places, with bad luck in the numbers.
+    pub(super) fn mixed(self) -> u64 {
+        (self.0 ^ (self.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 
@@ -151,8 +144,36 @@ impl KeyHasher {
     }
 
     pub(super) fn hash(&self, key: &FlowKey) -> KeyHash {
-        let (first, second) = (self.first.sum(key), self.second.sum(key));
-        KeyHash((first & !0xffff_ffff) | (second >> 32))
+        joined(self.first.sum(key), self.second.sum(key))
+    }
+
+    /// The hash of the key of whoever sends so, and which side that is.
+    #[inline]
+    pub(super) fn hash_sender(&self, tuple: &FiveTuple) -> (KeyHash, Side) {
+        match (tuple.src, tuple.dst) {
+            (SocketAddr::V4(src), SocketAddr::V4(dst)) => self.hash_ipv4(src, dst),
+            (src, dst) => {
+                let (key, side) = FlowKey::from_sender(src, dst);
+                (self.hash(&key), side)
+            }
+        }
+    }
+
+    /// The same as of the keys in their mapped form, which need not be made for it.
+    #[inline]
+    fn hash_ipv4(&self, src: SocketAddrV4, dst: SocketAddrV4) -> (KeyHash, Side) {
+        let end = |one: SocketAddrV4| (one.ip().to_bits(), one.port());
+        let (src, dst) = (end(src), end(dst));
+        let ((low, low_port), (high, high_port), side) = if src <= dst {
+            (src, dst, Side::Low)
+        } else {
+            (dst, src, Side::High)
+        };
+        let words = (low, high, joined_ports(low_port, high_port));
+        (
+            joined(self.first.sum_ipv4(words), self.second.sum_ipv4(words)),
+            side,
+        )
     }
 }
 
@@ -172,9 +193,19 @@ impl Factors {
         }
     }
 
+    /// The same as [`sum`](Self::sum) for two IPv4 addresses and the ports.
+    #[inline]
+    fn sum_ipv4(&self, (low, high, ports): (u32, u32, u32)) -> u64 {
+        let [_, _, _, d, _, _, _, h, i] = self.words;
+        self.start_ipv4
+            .wrapping_add(d.wrapping_mul(u64::from(low)))
+            .wrapping_add(h.wrapping_mul(u64::from(high)))
+            .wrapping_add(i.wrapping_mul(u64::from(ports)))
+    }
+
     /// The upper 32 bits are the hash.
     fn sum(&self, key: &FlowKey) -> u64 {
-        let ports = u32::from(key.low.port) << 16 | u32::from(key.high.port);
+        let ports = joined_ports(key.low.port, key.high.port);
         let [a, b, c, d, e, f, g, h, i] = self.words;
         let [j, k, l, m] = key.low.address;
         let [n, o, p, q] = key.high.address;
@@ -184,11 +215,19 @@ impl Factors {
             })
         };
         if ([j, k, l], [n, o, p]) == ([0, 0, MAPPED], [0, 0, MAPPED]) {
-            return sum(self.start_ipv4, &[(d, m), (h, q), (i, ports)]);
+            return self.sum_ipv4((m, q, ports));
         }
         let low = sum(self.start, &[(a, j), (b, k), (c, l), (d, m)]);
         sum(low, &[(e, n), (f, o), (g, p), (h, q), (i, ports)])
     }
+}
+
+fn joined(first: u64, second: u64) -> KeyHash {
+    KeyHash((first & !0xffff_ffff) | (second >> 32))
+}
+
+fn joined_ports(low: u16, high: u16) -> u32 {
+    u32::from(low) << 16 | u32::from(high)
 }
 
 const WORDS: usize = 9;
@@ -220,6 +259,21 @@ mod tests {
         assert_ne!(hash(one, other), hash(one, "[2001:db8::8]:443"));
     }
 
+    #[test]
+    fn a_sender_has_the_hash_of_its_key() {
+        let hasher = KeyHasher::new();
+        for (src, dst, side) in [
+            ("203.0.113.7:50112", "192.0.2.1:80", Side::High),
+            ("192.0.2.1:80", "192.0.2.1:81", Side::Low),
+            ("192.0.2.1:81", "192.0.2.1:80", Side::High),
+            ("[2001:db8::7]:443", "[2001:db8::8]:80", Side::Low),
+        ] {
+            let (src, dst) = (src.parse().unwrap(), dst.parse().unwrap());
+            let of_key = hasher.hash(&FlowKey::between(src, dst));
+            assert_eq!(hasher.hash_sender(&FiveTuple { src, dst }), (of_key, side));
+        }
+    }
+
     /// What holds of the family: a single hasher may be unlucky.
     #[test]
     fn keys_that_differ_by_little_spread_over_buckets() {
@@ -235,7 +289,7 @@ mod tests {
             let high = Endpoint::new(SocketAddr::from(([192, 0, 2, 1], port)));
             let low = Endpoint::new(SocketAddr::from(([10, 0, 0, 1], 80)));
             let key = FlowKey { low, high };
-            used[hasher.hash(&key).bucket(10)] = true;
+            used[(hasher.hash(&key).mixed() >> 54) as usize] = true;
         }
         used.iter().filter(|used| **used).count()
     }

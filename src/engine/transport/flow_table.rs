@@ -8,36 +8,40 @@
 //! an empty one makes room first.
 //!
 //! # Memory
-//! [`FlowTable::heap_bytes`] counts all that the table holds: pages of flows, buckets, timers,
-//! waiting bytes, and what the layer above says that it holds. Buckets are made once, in
+//! [`FlowTable::heap_bytes`] counts all that the table holds: pages of flows, the index, timers,
+//! waiting bytes, and what the layer above says that it holds. The index is made once, in
 //! proportion to the bound, and pages are added one at a time, so that nothing is ever copied to
-//! grow. Beyond the bound flows are forgotten, by class ([`Class`]) and then by age.
+//! grow. Beyond the bound flows are forgotten, by class ([`Class`]) and then by age (`room`).
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::engine::counters::Counters;
 use crate::engine::frame::Timestamp;
-use crate::engine::limits::{
-    FLOW_IDLE, FLOW_LINGER, FLOWS_FORGOTTEN_PER_TICK_MAX, FLOWS_PER_KEY_ANYWHERE_MAX,
-    FLOWS_PER_KEY_MAX, HOLLOW_MEMORY_DIVISOR, Limits, REORDER_MEMORY_DIVISOR,
-};
+use crate::engine::limits::{HOLLOW_MEMORY_DIVISOR, Limits};
 use crate::engine::transport::flow::Flow;
 use crate::engine::transport::flow_key::{FlowKey, KeyHash, KeyHasher, Side};
+use crate::engine::transport::index::Index;
 use crate::engine::transport::queue::{Class, Queues};
 use crate::engine::transport::reading::Reading;
 use crate::engine::transport::slab::{Id, Slab};
 use crate::engine::transport::{FlowState, Segment, StreamHandler};
 
+mod room;
+
 /// All flows, within a bound on their memory.
 pub struct FlowTable<S> {
     hasher: KeyHasher,
-    /// The first flow of each bucket's chain. As many as a power of two.
-    buckets: Box<[Option<Id>]>,
+    index: Index,
     flows: Slab<Flow<S>>,
+    /// Flows that there ever were.
+    born: u32,
     queues: Queues,
     /// When what waits in which direction of which flow has waited long enough.
     timers: BTreeSet<(Timestamp, Id, Side)>,
     limits: Limits,
+    /// How many flows may be handshakes, and how many over.
+    hollow_max: usize,
     /// Bytes that wait in all flows.
     waiting: usize,
     /// Bytes that the layer above holds for all flows.
@@ -49,15 +53,16 @@ pub struct FlowTable<S> {
 impl<S: FlowState> FlowTable<S> {
     /// An empty table.
     pub fn new(limits: Limits) -> Self {
-        let wanted = limits.memory_bytes / BYTES_PER_BUCKET;
-        let buckets = wanted.clamp(BUCKETS_MIN, BUCKETS_MAX).next_power_of_two();
+        let flows_max = limits.memory_bytes / size_of::<Option<Flow<S>>>();
         Self {
             hasher: KeyHasher::new(),
-            buckets: vec![None; buckets].into(),
+            index: Index::new(flows_max),
             flows: Slab::default(),
+            born: 0,
             queues: Queues::default(),
             timers: BTreeSet::new(),
             limits,
+            hollow_max: flows_max / HOLLOW_MEMORY_DIVISOR,
             waiting: 0,
             held: 0,
             elsewhere: 0,
@@ -78,7 +83,7 @@ impl<S: FlowState> FlowTable<S> {
     /// itself.
     pub fn heap_bytes(&self) -> usize {
         self.flows.heap_bytes()
-            + self.buckets.len() * size_of::<Option<Id>>()
+            + self.index.heap_bytes()
             + self.timers.len() * TIMER_BYTES
             + self.waiting
             + self.held
@@ -99,13 +104,7 @@ impl<S: FlowState> FlowTable<S> {
         handler: &mut H,
     ) {
         counters.segments += 1;
-        let mut run = Run {
-            table: self,
-            now,
-            counters,
-            handler,
-            grew: false,
-        };
+        let mut run = Run::new(self, now, counters, handler);
         run.expire_timers();
         run.on_segment(segment);
     }
@@ -117,13 +116,7 @@ impl<S: FlowState> FlowTable<S> {
         counters: &mut Counters,
         handler: &mut H,
     ) {
-        let mut run = Run {
-            table: self,
-            now,
-            counters,
-            handler,
-            grew: false,
-        };
+        let mut run = Run::new(self, now, counters, handler);
         run.expire_timers();
         run.forget_silent();
     }
@@ -137,16 +130,11 @@ impl<S: FlowState> FlowTable<S> {
         handler: &mut H,
     ) {
         let (tuple, key) = (key.tuple(), self.hasher.hash(key));
-        let flows = self.with_key(self.bucket(key), key);
-        let ids: Vec<Id> = flows.map(|(id, _)| id).collect();
-        let mut run = Run {
-            table: self,
-            now,
-            counters,
-            handler,
-            grew: false,
-        };
-        for id in ids {
+        let mut flows = Vec::new();
+        self.for_each_of(key, |id, flow| flows.push((Reverse(flow.born), id)));
+        flows.sort_unstable();
+        let mut run = Run::new(self, now, counters, handler);
+        for (_, id) in flows {
             run.work(id, |reading| reading.wake(tuple));
         }
         run.keep_bounds();
@@ -160,81 +148,81 @@ impl<S: FlowState> FlowTable<S> {
         handler: &mut H,
     ) {
         let ids = self.flows.ids();
-        let mut run = Run {
-            table: self,
-            now,
-            counters,
-            handler,
-            grew: false,
-        };
+        let mut run = Run::new(self, now, counters, handler);
         for id in ids {
             run.work(id, |reading| reading.give_up_waiting());
             run.remove(id);
         }
     }
 
-    fn bucket(&self, key: KeyHash) -> usize {
-        key.bucket(self.buckets.len().trailing_zeros())
-    }
-
-    fn first_in(&self, bucket: usize) -> Option<Id> {
-        *self.buckets.get(bucket)?
-    }
-
-    /// The flows of one key, newest first.
-    fn with_key(&self, bucket: usize, key: KeyHash) -> impl Iterator<Item = (Id, &Flow<S>)> {
-        let entry = |id: Id| Some((id, self.flows.get(id)?));
-        let first = self.first_in(bucket).and_then(entry);
-        std::iter::successors(first, move |(_, flow)| flow.chain.and_then(entry))
-            .filter(move |(_, flow)| flow.key == key)
+    /// Calls `visit` for each flow of a key.
+    #[inline]
+    fn for_each_of<'a>(&'a self, key: KeyHash, mut visit: impl FnMut(Id, &'a Flow<S>)) {
+        self.index.for_each(key, |id| match self.flows.get(id) {
+            Some(flow) if flow.key == key => visit(id, flow),
+            _ => {}
+        });
     }
 
     /// The flow that a segment is meant for: the only one of its key, or the nearest.
-    fn find(&self, bucket: usize, key: KeyHash, side: Side, segment: &Segment<'_>) -> Option<Id> {
-        let mut found = self.with_key(bucket, key);
-        let (first, flow) = found.next()?;
-        if !flow.shares_key {
-            return flow.may_own(side, segment).then_some(first);
+    #[inline]
+    fn find(&self, key: KeyHash, side: Side, segment: &Segment<'_>) -> Option<Id> {
+        let (mut found, mut several) = (None, false);
+        self.for_each_of(key, |id, flow| {
+            several |= found.replace((id, flow)).is_some();
+        });
+        if several {
+            return self.find_nearest(key, side, segment);
         }
-        let all = std::iter::once((first, flow)).chain(found);
-        all.filter(|(_, flow)| flow.may_own(side, segment))
-            .min_by_key(|(_, flow)| (flow.distance(side, segment), flow.is_embryonic()))
-            .map(|(id, _)| id)
+        let (id, flow) = found?;
+        flow.may_own(side, segment).then_some(id)
     }
 
-    fn link(&mut self, bucket: usize, id: Id) {
-        if let Some(first) = self.buckets.get_mut(bucket) {
-            let next = first.replace(id);
-            if let Some(flow) = self.flows.get_mut(id) {
-                flow.chain = next;
+    /// Whether there are other connections of a key; they are told.
+    fn share_key(&mut self, key: KeyHash) -> bool {
+        let mut others = Vec::new();
+        self.for_each_of(key, |id, _| others.push(id));
+        for id in &others {
+            if let Some(flow) = self.flows.get_mut(*id) {
+                flow.shares_key = true;
             }
         }
+        !others.is_empty()
     }
 
-    fn unlink(&mut self, id: Id) {
-        let Some(flow) = self.flows.get(id) else {
-            return;
-        };
-        let (bucket, next) = (self.bucket(flow.key), flow.chain);
-        let mut place = self.first_in(bucket);
-        if place == Some(id) {
-            if let Some(first) = self.buckets.get_mut(bucket) {
-                *first = next;
+    fn find_nearest(&self, key: KeyHash, side: Side, segment: &Segment<'_>) -> Option<Id> {
+        let mut nearest = None;
+        self.for_each_of(key, |id, flow| {
+            if flow.may_own(side, segment) {
+                let one = (
+                    flow.distance(side, segment),
+                    flow.is_embryonic(),
+                    Reverse(flow.born),
+                    id,
+                );
+                nearest = Some(nearest.map_or(one, |other| one.min(other)));
             }
-            return;
-        }
-        while let Some(flow) = place.and_then(|id| self.flows.get_mut(id)) {
-            if flow.chain == Some(id) {
-                flow.chain = next;
-                return;
-            }
-            place = flow.chain;
-        }
+        });
+        nearest.map(|(.., id)| id)
     }
 
-    /// How many flows may be handshakes, and how many over.
-    fn hollow_max(&self) -> usize {
-        self.limits.memory_bytes / HOLLOW_MEMORY_DIVISOR / size_of::<Option<Flow<S>>>()
+    /// The flow that a SYN opens, or opened before; of several the one in its own network, then
+    /// the oldest.
+    fn find_opened(
+        &self,
+        key: KeyHash,
+        side: Side,
+        segment: &Segment<'_>,
+        second: u32,
+    ) -> Option<Id> {
+        let mut best = None;
+        self.for_each_of(key, |id, flow| {
+            if flow.may_own(side, segment) && flow.is_opened_by(side, segment, second) {
+                let one = (flow.shares_network(segment), Reverse(flow.born), id);
+                best = best.max(Some(one));
+            }
+        });
+        best.map(|(.., id)| id)
     }
 }
 
@@ -248,19 +236,32 @@ struct Run<'a, S, H> {
     grew: bool,
 }
 
-impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
+impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
+    fn new(
+        table: &'a mut FlowTable<S>,
+        now: Timestamp,
+        counters: &'a mut Counters,
+        handler: &'a mut H,
+    ) -> Self {
+        Self {
+            table,
+            now,
+            counters,
+            handler,
+            grew: false,
+        }
+    }
+
     fn on_segment(&mut self, segment: &Segment<'_>) {
-        let (key, side) = FlowKey::of(segment);
-        let key = self.table.hasher.hash(&key);
-        let bucket = self.table.bucket(key);
+        let (key, side) = self.table.hasher.hash_sender(&segment.tuple);
         let found = match segment.syn {
-            true => self.find_opened(bucket, key, side, segment),
-            false => self.table.find(bucket, key, side, segment),
+            true => self.find_opened(key, side, segment),
+            false => self.table.find(key, side, segment),
         };
         // A single byte on an unknown connection is a keep-alive's, not the stream's.
         let opens = segment.syn || segment.payload.len() > 1;
         let found = match found {
-            None if opens && !segment.rst => self.open(bucket, key, side, segment),
+            None if opens && !segment.rst => self.open(key, side, segment),
             found => found,
         };
         if found.is_none() {
@@ -277,21 +278,9 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     }
 
     /// The flow that a SYN opens, or opened before.
-    fn find_opened(
-        &mut self,
-        bucket: usize,
-        key: KeyHash,
-        side: Side,
-        segment: &Segment<'_>,
-    ) -> Option<Id> {
-        let now = seconds(self.now);
-        let id = self
-            .table
-            .with_key(bucket, key)
-            .filter(|(_, flow)| flow.may_own(side, segment))
-            .filter(|(_, flow)| flow.is_opened_by(side, segment, now))
-            .max_by_key(|(_, flow)| flow.shares_network(segment))
-            .map(|(id, _)| id)?;
+    fn find_opened(&mut self, key: KeyHash, side: Side, segment: &Segment<'_>) -> Option<Id> {
+        let second = seconds(self.now);
+        let id = self.table.find_opened(key, side, segment, second)?;
         let flow = self.table.flows.get_mut(id)?;
         if !flow.is_closed() {
             flow.open(side, segment);
@@ -299,105 +288,29 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         Some(id)
     }
 
-    fn open(
-        &mut self,
-        bucket: usize,
-        key: KeyHash,
-        side: Side,
-        segment: &Segment<'_>,
-    ) -> Option<Id> {
-        self.make_room_for_key(bucket, key, segment);
+    fn open(&mut self, key: KeyHash, side: Side, segment: &Segment<'_>) -> Option<Id> {
+        let mut shares_key = false;
+        self.table.for_each_of(key, |_, _| shares_key = true);
+        if shares_key {
+            self.make_room_for_key(key, segment);
+        }
         self.make_room_for_flow();
         self.counters.flows_opened += 1;
         self.counters.flows_midstream += u64::from(!segment.syn);
+        let table = &mut *self.table;
+        table.born = table.born.wrapping_add(1);
         let mut flow = Flow::begin(key, side, segment);
         flow.links.last_seen = seconds(self.now);
-        flow.shares_key = self.share_key(bucket, key);
-        let table = &mut *self.table;
+        flow.born = table.born;
+        flow.shares_key = shares_key && table.share_key(key);
         self.grew = true;
         let id = table.flows.insert(flow)?;
-        table.link(bucket, id);
+        if !table.index.insert(key, id) {
+            table.flows.remove(id);
+            return None;
+        }
         table.queues.push(&mut table.flows, id);
         Some(id)
-    }
-
-    /// Of too many connections of one key the oldest goes, an empty one first; those that are
-    /// over go at once. First those of the segment's network, then of all.
-    fn make_room_for_key(&mut self, bucket: usize, key: KeyHash, segment: &Segment<'_>) {
-        let here = |flow: &Flow<S>| flow.shares_network(segment);
-        self.make_room_among(bucket, key, FLOWS_PER_KEY_MAX, here);
-        self.make_room_among(bucket, key, FLOWS_PER_KEY_ANYWHERE_MAX, |_| true);
-    }
-
-    fn make_room_among(
-        &mut self,
-        bucket: usize,
-        key: KeyHash,
-        max: usize,
-        counts: impl Fn(&Flow<S>) -> bool,
-    ) {
-        let rank = |flow: &Flow<S>| {
-            (
-                !flow.is_closed(),
-                !flow.is_embryonic(),
-                flow.links.last_seen,
-            )
-        };
-        loop {
-            let flows = self.table.with_key(bucket, key);
-            let ranked = flows
-                .filter(|(_, flow)| counts(flow))
-                .map(|(id, flow)| (rank(flow), id));
-            let (count, least) = ranked.fold((0, None), |(count, least), next| match least {
-                Some(least) if next >= least => (count + 1, Some(least)),
-                _ => (count + 1, Some(next)),
-            });
-            match least {
-                Some(((false, ..), id)) => self.remove(id),
-                Some((_, id)) if count >= max => self.evict(id),
-                _ => return,
-            }
-        }
-    }
-
-    /// Whether there are other connections of a key; they are told.
-    fn share_key(&mut self, bucket: usize, key: KeyHash) -> bool {
-        let others: Vec<Id> = self.table.with_key(bucket, key).map(|(id, _)| id).collect();
-        for id in &others {
-            if let Some(flow) = self.table.flows.get_mut(*id) {
-                flow.shares_key = true;
-            }
-        }
-        !others.is_empty()
-    }
-
-    /// Before the table grows, what says least goes.
-    fn make_room_for_flow(&mut self) {
-        while self.table.flows.is_full() && self.exceeds(Slab::<Flow<S>>::PAGE_BYTES) {
-            if !self.evict_least() {
-                return;
-            }
-        }
-    }
-
-    fn exceeds(&self, further: usize) -> bool {
-        self.table.heap_bytes() + self.table.elsewhere + further > self.table.limits.memory_bytes
-    }
-
-    fn evict_least(&mut self) -> bool {
-        let table = &mut *self.table;
-        let least = table.queues.least(&mut table.flows);
-        least.inspect(|id| self.evict(*id)).is_some()
-    }
-
-    fn evict(&mut self, id: Id) {
-        let Some(flow) = self.table.flows.get(id) else {
-            return;
-        };
-        // Of a connection that is over nothing is lost.
-        self.counters.flows_evicted += u64::from(!flow.is_closed());
-        self.counters.flows_evicted_watched += u64::from(flow.class == Class::Watched);
-        self.remove(id);
     }
 
     /// Lets `act` work on a flow, and keeps account of what that changed.
@@ -433,9 +346,14 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         self.grew = true; // the class of those that are over
     }
 
-    fn note_waiting(&mut self, id: Id, before: Waiting) {
+    #[inline]
+    fn note_waiting(&mut self, id: Id, before: Option<Waiting>) {
         let table = &mut *self.table;
-        let after = table.flows.get(id).map(Waiting::of).unwrap_or_default();
+        let after = table.flows.get(id).and_then(Waiting::of);
+        if before.is_none() && after.is_none() {
+            return;
+        }
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
         if before == after {
             return;
         }
@@ -472,11 +390,11 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     fn remove(&mut self, id: Id) {
         let table = &mut *self.table;
         table.queues.unlink(&mut table.flows, id);
-        table.unlink(id);
         let Some(mut flow) = table.flows.remove(id) else {
             return;
         };
-        let waiting = Waiting::of(&flow);
+        table.index.remove(flow.key, id);
+        let waiting = Waiting::of(&flow).unwrap_or_default();
         self.counters.reorder_bytes_dropped += flow.drop_waiting();
         table.waiting -= waiting.bytes;
         table.held -= flow.held as usize;
@@ -488,57 +406,18 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
         }
     }
 
-    /// Within all bounds: on handshakes, on waiting bytes, on everything.
-    fn keep_bounds(&mut self) {
-        if !std::mem::take(&mut self.grew) {
-            return;
+    fn expire_timers(&mut self) {
+        if !self.table.timers.is_empty() {
+            self.expire_some_timers();
         }
-        let hollow_max = self.table.hollow_max();
-        for class in Class::HOLLOW {
-            while self.table.queues.len(class) > hollow_max {
-                let table = &mut *self.table;
-                let Some(id) = table.queues.oldest(&mut table.flows, class) else {
-                    break;
-                };
-                self.evict(id);
-            }
-        }
-        while self.table.waiting > self.table.limits.memory_bytes / REORDER_MEMORY_DIVISOR {
-            let Some((_, id, side)) = self.table.timers.first().copied() else {
-                break;
-            };
-            self.work(id, |reading| reading.make_room(side));
-        }
-        while self.exceeds(0) && self.evict_least() {}
     }
 
-    fn expire_timers(&mut self) {
+    fn expire_some_timers(&mut self) {
         while let Some((deadline, id, side)) = self.table.timers.first().copied() {
             if deadline > self.now {
                 return;
             }
             self.work(id, |reading| reading.on_deadline(side));
-        }
-    }
-
-    fn forget_silent(&mut self) {
-        let now = seconds(self.now);
-        for class in Class::ALL {
-            let wait = match class {
-                Class::Over => FLOW_LINGER,
-                _ => FLOW_IDLE,
-            };
-            for _ in 0..FLOWS_FORGOTTEN_PER_TICK_MAX {
-                let table = &mut *self.table;
-                let Some(id) = table.queues.oldest(&mut table.flows, class) else {
-                    break;
-                };
-                let seen = table.flows.get(id).map_or(now, |flow| flow.links.last_seen);
-                if u64::from(now.saturating_sub(seen)) <= wait.as_secs() {
-                    break;
-                }
-                self.remove(id);
-            }
         }
     }
 }
@@ -551,14 +430,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn of<S>(flow: &Flow<S>) -> Self {
-        if !flow.is_waiting() {
-            return Self::default();
-        }
-        Self {
+    /// None when nothing does.
+    #[inline]
+    fn of<S>(flow: &Flow<S>) -> Option<Self> {
+        flow.is_waiting().then(|| Self {
             bytes: flow.waiting_bytes(),
             deadlines: Side::BOTH.map(|side| flow.deadline(side)),
-        }
+        })
     }
 }
 
@@ -567,10 +445,6 @@ fn seconds(time: Timestamp) -> u32 {
     u32::try_from(time.as_nanos() / 1_000_000_000).unwrap_or(u32::MAX)
 }
 
-/// One bucket for each flow that fits into the memory, roughly.
-const BYTES_PER_BUCKET: usize = 256;
-const BUCKETS_MIN: usize = 64;
-const BUCKETS_MAX: usize = 1 << 24;
 /// What the allocator adds to what is held for a flow: its header, and rounding.
 const ALLOCATION_BYTES: usize = 16;
 /// A timer in a half-full node of its tree.

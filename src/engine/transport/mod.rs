@@ -17,6 +17,7 @@ mod datagram;
 mod flow;
 mod flow_key;
 mod flow_table;
+mod index;
 mod networks;
 mod queue;
 mod reading;

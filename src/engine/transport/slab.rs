@@ -3,7 +3,8 @@
 //! A vector that grows copies all that it holds and needs three times its size while it does so;
 //! pages grow by one page, and one whose entries have all left is given back.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::num::NonZeroU32;
 
 /// Names an entry as long as it is there.
@@ -13,8 +14,9 @@ pub(super) type Id = NonZeroU32;
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     pages: Vec<Option<Page<T>>>,
-    /// Pages with room. The first of them is filled first, so that later ones empty.
-    roomy: BTreeSet<u32>,
+    /// Pages that had room when they were listed. The first of them is filled first, so that later
+    /// ones empty.
+    roomy: BinaryHeap<Reverse<u32>>,
     /// Places in `pages` that hold none.
     vacant: Vec<u32>,
     len: usize,
@@ -25,13 +27,15 @@ struct Page<T> {
     entries: Vec<Option<T>>,
     /// Places in `entries` that are free again.
     free: Vec<u8>,
+    /// Whether it is among those with room, or was when that was last looked at.
+    listed: bool,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
         Self {
             pages: Vec::new(),
-            roomy: BTreeSet::new(),
+            roomy: BinaryHeap::new(),
             vacant: Vec::new(),
             len: 0,
         }
@@ -48,12 +52,20 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        (self.pages.len() - self.vacant.len()) * Self::PAGE_BYTES
+        self.live_pages() * Self::PAGE_BYTES
     }
 
     /// Whether the next entry needs another page.
     pub(super) fn is_full(&self) -> bool {
-        self.roomy.is_empty()
+        self.free_places() == 0
+    }
+
+    fn live_pages(&self) -> usize {
+        self.pages.len() - self.vacant.len()
+    }
+
+    fn free_places(&self) -> usize {
+        self.live_pages() * PAGE_ENTRIES - self.len
     }
 
     pub(super) fn get(&self, id: Id) -> Option<&T> {
@@ -69,15 +81,12 @@ impl<T> Slab<T> {
 
     /// None when there are more entries than numbers.
     pub(super) fn insert(&mut self, value: T) -> Option<Id> {
-        let number = match self.roomy.first() {
-            Some(number) => *number,
+        let number = match self.first_with_room() {
+            Some(number) => number,
             None => self.add_page()?,
         };
         let page = self.pages.get_mut(number as usize)?.as_mut()?;
         let place = page.insert(value)?;
-        if page.is_full() {
-            self.roomy.remove(&number);
-        }
         self.len += 1;
         Id::new(number * PAGE_ENTRIES as u32 + place as u32 + 1)
     }
@@ -87,13 +96,28 @@ impl<T> Slab<T> {
         let page = self.pages.get_mut(number)?.as_mut()?;
         let value = page.entries.get_mut(place)?.take()?;
         page.free.push(place as u8);
+        let (listed, empty) = (std::mem::replace(&mut page.listed, true), page.is_empty());
         self.len -= 1;
-        let (empty, number) = (page.is_empty(), number as u32);
-        self.roomy.insert(number);
-        if empty && self.roomy.len() > 1 {
-            self.drop_page(number);
+        if !listed {
+            self.roomy.push(Reverse(number as u32));
+        }
+        if empty && self.free_places() > PAGE_ENTRIES {
+            self.drop_page(number as u32);
         }
         Some(value)
+    }
+
+    /// The first page with room. Those that have none any more are struck off the list on the way.
+    fn first_with_room(&mut self) -> Option<u32> {
+        loop {
+            let Reverse(number) = *self.roomy.peek()?;
+            match self.pages.get_mut(number as usize)? {
+                Some(page) if !page.is_full() => return Some(number),
+                Some(page) => page.listed = false,
+                None => {}
+            }
+            self.roomy.pop();
+        }
     }
 
     /// Every entry's number, in order.
@@ -115,7 +139,7 @@ impl<T> Slab<T> {
             }
         };
         *self.pages.get_mut(number as usize)? = Some(Page::new());
-        self.roomy.insert(number);
+        self.roomy.push(Reverse(number));
         Some(number)
     }
 
@@ -123,7 +147,6 @@ impl<T> Slab<T> {
         if let Some(page) = self.pages.get_mut(number as usize) {
             *page = None;
         }
-        self.roomy.remove(&number);
         self.vacant.push(number);
     }
 }
@@ -133,6 +156,7 @@ impl<T> Page<T> {
         Self {
             entries: Vec::with_capacity(PAGE_ENTRIES),
             free: Vec::new(),
+            listed: true,
         }
     }
 

@@ -1,0 +1,172 @@
+//! Where the flows of a key are: a table of their numbers.
+//!
+//! A look-up must not touch the memory of strangers, which in a flood is cold: so each number bears
+//! eight bits of its flow's hash. Places come in groups; whoever finds its group full goes to the
+//! next, and every group counts those that went by, so that a search ends at the first group that
+//! nobody went by. Nothing is moved when one leaves.
+
+use crate::engine::transport::flow_key::KeyHash;
+use crate::engine::transport::slab::Id;
+
+/// The numbers of all flows, by their keys' hashes.
+#[derive(Debug)]
+pub(super) struct Index {
+    /// As many as a power of two.
+    groups: Box<[Group]>,
+}
+
+/// Three places, and how many found them taken and are in a later group. A quarter of a processor's
+/// line, and plain numbers: so the system gives the memory only as it is used.
+type Group = [u32; 4];
+
+impl Index {
+    /// Room for `flows`, and as many again that nobody should take.
+    pub(super) fn new(flows: usize) -> Self {
+        let groups = (2 * flows / PLACES).clamp(GROUPS_MIN, GROUPS_MAX);
+        Self {
+            groups: vec![[0; 4]; groups.next_power_of_two()].into(),
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.groups)
+    }
+
+    /// Calls `visit` for each flow that may have a key, in no order.
+    #[inline]
+    pub(super) fn for_each(&self, key: KeyHash, mut visit: impl FnMut(Id)) {
+        let (mut at, tag) = (self.home(key), tag(key));
+        for _ in 0..self.groups.len() {
+            let Some([places @ .., beyond]) = self.groups.get(at) else {
+                return;
+            };
+            for place in places.iter().filter(|place| **place >> NUMBER_BITS == tag) {
+                if let Some(id) = Id::new(place & NUMBER_MAX) {
+                    visit(id);
+                }
+            }
+            if *beyond == 0 {
+                return;
+            }
+            at = self.behind(at);
+        }
+    }
+
+    /// Adds a flow; false when there is no room.
+    pub(super) fn insert(&mut self, key: KeyHash, id: Id) -> bool {
+        id.get() <= NUMBER_MAX && self.replace(key, NOBODY, tag(key) << NUMBER_BITS | id.get(), 1)
+    }
+
+    /// Takes a flow out.
+    pub(super) fn remove(&mut self, key: KeyHash, id: Id) {
+        self.replace(key, tag(key) << NUMBER_BITS | id.get(), NOBODY, -1);
+    }
+
+    /// Puts one thing in the place of another, the first one from a key's home; the groups before
+    /// it have one more, or less, beyond them.
+    fn replace(&mut self, key: KeyHash, old: u32, new: u32, change: i32) -> bool {
+        let home = self.home(key);
+        let mut at = home;
+        loop {
+            let Some([places @ .., _]) = self.groups.get_mut(at) else {
+                return false;
+            };
+            if let Some(place) = places.iter_mut().find(|place| **place == old) {
+                *place = new;
+                break;
+            }
+            at = self.behind(at);
+            if at == home {
+                return false;
+            }
+        }
+        let mut passed = home;
+        while passed != at {
+            if let Some([.., beyond]) = self.groups.get_mut(passed) {
+                *beyond = beyond.saturating_add_signed(change);
+            }
+            passed = self.behind(passed);
+        }
+        true
+    }
+
+    fn home(&self, key: KeyHash) -> usize {
+        (key.mixed() >> 32) as usize & (self.groups.len() - 1)
+    }
+
+    /// The group after one; the first after the last.
+    fn behind(&self, at: usize) -> usize {
+        (at + 1) & (self.groups.len() - 1)
+    }
+}
+
+#[inline]
+fn tag(key: KeyHash) -> u32 {
+    (key.mixed() >> 56) as u32
+}
+
+/// In an empty place.
+const NOBODY: u32 = 0;
+/// Of a group.
+const PLACES: usize = 3;
+const GROUPS_MIN: usize = 64;
+const GROUPS_MAX: usize = 1 << 23;
+/// Sixteen million flows; more do not fit in what a user would give them.
+const NUMBER_BITS: u32 = 24;
+const NUMBER_MAX: u32 = (1 << NUMBER_BITS) - 1;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::transport::FlowKey;
+    use crate::engine::transport::flow_key::KeyHasher;
+
+    proptest! {
+        /// However crowded.
+        #[test]
+        fn a_flow_is_found_from_its_insertion_to_its_removal(
+            steps in prop::collection::vec((0..400_u16, any::<bool>()), 1..2000)
+        ) {
+            let hasher = KeyHasher::new();
+            let key = |number: u16| {
+                // Several numbers share a key, as connections do.
+                let src = ([192, 0, 2, 1], number / 4).into();
+                hasher.hash(&FlowKey::between(src, ([192, 0, 2, 2], 80).into()))
+            };
+            let id = |number: u16| Id::new(u32::from(number) + 1).unwrap();
+            let (mut index, mut there) = (Index::new(1), BTreeSet::new());
+            for (number, comes) in steps {
+                if comes && there.len() < GROUPS_MIN * PLACES && there.insert(number) {
+                    prop_assert!(index.insert(key(number), id(number)));
+                }
+                if !comes && there.remove(&number) {
+                    index.remove(key(number), id(number));
+                }
+            }
+            for number in 0..400 {
+                let mut found = 0;
+                index.for_each(key(number), |one| found += usize::from(one == id(number)));
+                prop_assert_eq!(found, usize::from(there.contains(&number)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_index_takes_no_more() {
+        let hasher = KeyHasher::new();
+        let key = hasher.hash(&FlowKey::FIRST);
+        let mut index = Index::new(1);
+        let all = (GROUPS_MIN * PLACES) as u32;
+        for number in 1..=all {
+            assert!(index.insert(key, Id::new(number).unwrap()));
+        }
+        assert!(!index.insert(key, Id::new(all + 1).unwrap()));
+        let mut found = 0;
+        index.for_each(key, |_| found += 1);
+        assert_eq!(found, all);
+    }
+}
