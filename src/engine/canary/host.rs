@@ -70,6 +70,9 @@ impl NormalHost {
             bytes: [0; HOST_BYTES_MAX],
             length: 0,
         };
+        if host.take_plain(authority).is_some() {
+            return Some(host);
+        }
         let name = without_user(authority);
         match name.strip_prefix(b"[") {
             Some(bracketed) => host.take_ipv6(bracketed)?,
@@ -81,6 +84,19 @@ impl NormalHost {
     pub(super) fn as_str(&self) -> &str {
         let taken = self.bytes.get(..self.length).unwrap_or_default();
         str::from_utf8(taken).unwrap_or_default() // only ASCII was pushed
+    }
+
+    /// A name that is in its normal form as it stands, as nearly all are.
+    fn take_plain(&mut self, name: &[u8]) -> Option<()> {
+        let is_plain = |byte: &u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+        };
+        if name.last().is_none_or(|last| *last == b'.') || !name.iter().all(is_plain) {
+            return None;
+        }
+        self.bytes.get_mut(..name.len())?.copy_from_slice(name);
+        self.length = name.len();
+        Some(())
     }
 
     fn take_name(&mut self, name: &[u8]) -> Option<()> {

@@ -19,6 +19,9 @@ impl<'a> RequestLine<'a> {
     /// Blanks and tabs may part the words, and stand inside the target (older servers allow it);
     /// other control bytes may not.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+        if let Some(plain) = Self::parse_plain(line) {
+            return Some(plain);
+        }
         let line = line.trim_ascii_end();
         let (method, rest) = split_at_blank(line)?;
         if !is_token(method) || has_control_bytes(line) {
@@ -36,6 +39,23 @@ impl<'a> RequestLine<'a> {
             method,
             target: rest,
             version: None,
+        })
+    }
+
+    /// The same for the line that nearly all are: a path and nothing odd.
+    fn parse_plain(line: &'a [u8]) -> Option<Self> {
+        let line = line.strip_suffix(b" HTTP/1.1\r\n")?;
+        let (method, target) = match line {
+            [b'G', b'E', b'T', b' ', target @ ..] => (&b"GET"[..], target),
+            [b'H', b'E', b'A', b'D', b' ', target @ ..] => (&b"HEAD"[..], target),
+            _ => return None,
+        };
+        let odd = |odd, byte: &u8| odd | (*byte <= b' ') | (*byte == 0x7f);
+        let plain = target.first() == Some(&b'/') && !target.iter().fold(false, odd);
+        plain.then_some(Self {
+            method,
+            target,
+            version: Some(HttpVersion::Http11),
         })
     }
 
@@ -159,7 +179,15 @@ pub(in crate::engine::app) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty()
         && bytes
             .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+            .all(|byte| byte.is_ascii_alphanumeric() || is_token_mark(*byte))
+}
+
+/// What may stand in a token besides letters and digits.
+const fn is_token_mark(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
+    ) || matches!(byte, b'|' | b'~')
 }
 
 /// The authority of a target in absolute form; None where the form is another or names none.
