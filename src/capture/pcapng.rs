@@ -14,6 +14,24 @@ pub(super) enum Order {
 }
 
 impl Order {
+    /// Four numbers in a row.
+    #[inline]
+    pub(super) fn words(self, bytes: &[u8; 16]) -> [u32; 4] {
+        let number = u128::from_ne_bytes(*bytes);
+        let words = match self {
+            Self::Little => u128::from_le(number),
+            Self::Big => u128::from_be(number),
+        };
+        let words = [0, 32, 64, 96].map(|shift| (words >> shift) as u32);
+        match self {
+            Self::Little => words,
+            Self::Big => {
+                let [d, c, b, a] = words;
+                [a, b, c, d]
+            }
+        }
+    }
+
     pub(super) fn u32_at(self, bytes: &[u8], offset: usize) -> Option<u32> {
         let found = *bytes.get(offset..)?.first_chunk()?;
         Some(match self {

@@ -171,14 +171,14 @@ impl Pcap {
         }
     }
 
+    #[inline]
     fn next(self, window: &mut Window) -> Result<Option<FoundFrame>, SavefileError> {
         let header_length = self.record_header();
         if !window.need(header_length)? {
             return Ok(None);
         }
-        let header = window.bytes(0, header_length);
-        let field = |place| self.order.u32_at(header, place).unwrap_or(0);
-        let (seconds, fraction, first, second) = (field(0), field(4), field(8), field(12));
+        let header = window.bytes(0, header_length).first_chunk();
+        let [seconds, fraction, first, second] = self.order.words(header.unwrap_or(&[0; 16]));
         let (length, wire_len) = match self.lengths {
             Lengths::Swapped => (second, first),
             Lengths::Smaller if first > second => (second, first),

@@ -63,6 +63,7 @@ impl Window {
     }
 
     /// `count` bytes, `from` bytes ahead; none beyond what [`need`](Self::need) was asked for.
+    #[inline]
     pub(super) fn bytes(&self, from: usize, count: usize) -> &[u8] {
         let start = self.start + from;
         let end = start.saturating_add(count).min(self.end);
@@ -75,11 +76,13 @@ impl Window {
     }
 
     /// Bytes by their places in the buffer.
+    #[inline]
     pub(super) fn at(&self, start: usize, end: usize) -> &[u8] {
         self.buffer.get(start..end).unwrap_or_default()
     }
 
     /// Goes on behind `count` bytes that were needed before.
+    #[inline]
     pub(super) fn advance(&mut self, count: usize) {
         let count = count.min(self.waiting());
         self.start += count;
@@ -90,8 +93,17 @@ impl Window {
     ///
     /// # Errors
     /// When it ends within them, or cannot be read.
+    #[inline]
     pub(super) fn need(&mut self, count: usize) -> Result<bool, SavefileError> {
-        if self.waiting() >= count || self.has(count)? {
+        if self.waiting() >= count {
+            return Ok(true);
+        }
+        self.fill(count)
+    }
+
+    #[cold]
+    fn fill(&mut self, count: usize) -> Result<bool, SavefileError> {
+        if self.has(count)? {
             return Ok(true);
         }
         match self.waiting() {
