@@ -6,7 +6,7 @@ CARGO ?= cargo
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
 
-.PHONY: help deps build deb install demo test test-long differential fuzz bench fmt lint msrv clean
+.PHONY: help deps build deb install demo test test-long differential fuzz bench instructions fmt lint msrv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench: deps ## print figures: the rooms one by one, then whole replays beside th
 	$(CARGO) bench --locked
 	$(CARGO) build --release --locked --bins --examples
 	benches/run
+
+instructions: deps ## count the instructions that packets cost, against the table in benches/README.md
+	@scripts/deps valgrind
+	benches/count-instructions
 
 fmt: ## format the source
 	$(CARGO) fmt
