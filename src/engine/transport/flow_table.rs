@@ -322,10 +322,13 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         let mut reading = Reading::new(flow, self.now, self.counters, self.handler);
         act(&mut reading);
         let (told, closed) = (reading.has_told(), reading.has_closed());
+        let waits = before.is_some() || flow.is_waiting();
         if !flow.is_closed() && (closed || flow.is_finished()) {
             self.close(id);
         }
-        self.note_waiting(id, before);
+        if waits {
+            self.note_waiting(id, before);
+        }
         if told {
             self.note_state(id);
         }
@@ -346,13 +349,9 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         self.grew = true; // the class of those that are over
     }
 
-    #[inline]
     fn note_waiting(&mut self, id: Id, before: Option<Waiting>) {
         let table = &mut *self.table;
         let after = table.flows.get(id).and_then(Waiting::of);
-        if before.is_none() && after.is_none() {
-            return;
-        }
         let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
         if before == after {
             return;
