@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 
 use canarytap::engine::app::tls::keylog::KeyLogEntry;
 
@@ -24,6 +24,7 @@ impl<'lab> Https<'lab> {
         fs::create_dir_all(folder.join("documents")).unwrap();
         fs::write(folder.join("documents/index.html"), "hello\n").unwrap();
         text(certificate(&folder).output().unwrap());
+        text(rsa_certificate(&folder).output().unwrap());
         let config = CONFIG
             .replace("MODULES", modules().to_str().unwrap())
             .replace("FOLDER", folder.to_str().unwrap());
@@ -52,6 +53,11 @@ impl<'lab> Https<'lab> {
         let mut options = OpenOptions::new();
         let log = options.write(true).truncate(true).open(self.key_log());
         drop(log.unwrap());
+    }
+
+    /// Puts a file among its documents.
+    pub fn publish(&self, name: &str, content: &str) {
+        fs::write(self.folder.join("documents").join(name), content).unwrap();
     }
 
     /// Secrets in the key log that are of use.
@@ -123,6 +129,15 @@ fn modules() -> PathBuf {
     folders.find(|folder| folder.exists()).unwrap()
 }
 
+/// A second certificate, for the suites that go with RSA.
+fn rsa_certificate(folder: &Path) -> Command {
+    let mut openssl = Command::new("openssl");
+    openssl.args("req -x509 -nodes -days 2 -subj /CN=www.example.org -newkey rsa:2048".split(' '));
+    openssl.args(["-keyout", "rsa-key.pem", "-out", "rsa-certificate.pem"]);
+    openssl.current_dir(folder);
+    openssl
+}
+
 /// Where it listens.
 pub const PORT: u16 = 8443;
 
@@ -145,4 +160,7 @@ UseCanonicalName Off
 SSLEngine on
 SSLCertificateFile "FOLDER/certificate.pem"
 SSLCertificateKeyFile "FOLDER/key.pem"
+SSLCertificateFile "FOLDER/rsa-certificate.pem"
+SSLCertificateKeyFile "FOLDER/rsa-key.pem"
+SSLCipherSuite ALL:COMPLEMENTOFALL:@SECLEVEL=0
 "#;

@@ -23,6 +23,7 @@ mod faults;
 mod floods;
 mod http2;
 mod https;
+mod https_pairs;
 mod idle;
 mod installed;
 mod keys;
@@ -38,6 +39,7 @@ mod reload;
 #[path = "../common/rewrite.rs"]
 mod rewriting;
 mod router;
+mod servers;
 mod setup;
 mod sinks;
 mod ssh;

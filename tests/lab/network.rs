@@ -102,8 +102,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where system programs lie, and what `scripts/deps` has unpacked.
 pub fn search_path() -> String {
     let path = env::var("PATH").unwrap_or_default();
-    let tools = tools().join("usr/sbin");
-    format!("{path}:/usr/sbin:/sbin:{}", tools.display())
+    let [system, user] = ["usr/sbin", "usr/bin"].map(|folder| tools().join(folder));
+    format!(
+        "{path}:/usr/sbin:/sbin:{}:{}",
+        system.display(),
+        user.display()
+    )
 }
 
 /// What `scripts/deps` has unpacked.

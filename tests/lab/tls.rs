@@ -1,5 +1,8 @@
 //! HTTPS on the wire: what the tap reads inside, held against the server's own access log.
 
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::https::Https;
@@ -69,15 +72,7 @@ fn with_the_keys_the_tap_reads_what_apache_served_line_by_line() {
                 https.ask(way, &format!("/?way={number}"));
                 https.ask(way, &format!("/missing?way={number}"));
             }
-            let mut served = wait_for("Apache's own log", || {
-                let served: Vec<_> = https.served().iter().map(served_facts).collect();
-                (served.len() == 2 * WAYS.len()).then_some(served)
-            });
-            let events = tap.wait_for_events(served.len());
-            let mut seen: Vec<_> = events.iter().map(seen_facts).collect();
-            served.sort();
-            seen.sort();
-            assert_eq!(seen, served, "what the tap read and what Apache served");
+            let events = assert_as_served(&tap, 2 * WAYS.len(), || https.served());
             for event in &events {
                 assert_eq!(event["scheme"], "https", "{event}");
                 assert_eq!(event["sni"], "www.example.org", "{event}");
@@ -129,14 +124,42 @@ fn with_the_keys_a_canary_is_one_alert_and_without_them_hellos_are_told() {
 
 /// A running tap that reads Apache's port, with its keys or without.
 pub fn tap<'lab>(lab: &'lab Lab, keys_of: Option<&Https<'_>>) -> Tap<'lab> {
+    tap_with(lab, keys_of.map(Https::key_log))
+}
+
+/// A running tap that reads the ports of both schemes, with a key log or without.
+pub fn tap_with(lab: &Lab, key_log: Option<PathBuf>) -> Tap<'_> {
     let mut tap = Tap::new(lab);
     tap.configure(|config| config.replace("ports = [80, 8080]", "ports = [80, 8443]"));
-    if let Some(https) = keys_of {
-        let log = https.key_log();
+    if let Some(log) = key_log {
         tap.configure(|config| format!("{config}\n[tls]\nkey_log = [{log:?}]\n"));
     }
     tap.start();
     tap
+}
+
+/// Waits until the server has logged so many requests, and compares what the tap read with them,
+/// line by line.
+pub fn assert_as_served(
+    tap: &Tap<'_>,
+    count: usize,
+    served: impl Fn() -> Vec<Access>,
+) -> Vec<Value> {
+    let mut expected = wait_for("the server's own log", || {
+        let lines: Vec<_> = served().iter().map(served_facts).collect();
+        (lines.len() == count).then_some(lines)
+    });
+    let start = Instant::now();
+    let events = wait_for("events in the log", || {
+        // What is missing shows itself in the comparison.
+        let events = tap.log(&[]);
+        (events.len() >= count || start.elapsed() > Duration::from_secs(30)).then_some(events)
+    });
+    let mut seen: Vec<_> = events.iter().map(seen_facts).collect();
+    expected.sort();
+    seen.sort();
+    assert_eq!(seen, expected, "what the tap read and what was served");
+    events
 }
 
 type Facts = [String; 6];

@@ -1,0 +1,194 @@
+//! HTTPS servers of several makes, each with a TLS key log and a log of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::https::PORT;
+use crate::network::{Lab, text, wait_for};
+use crate::proxy::certificate;
+use crate::web::Access;
+
+#[test]
+fn readme_shows_key_logs_as_they_ran_here() {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("### HTTPS with keys").unwrap();
+    let (section, _) = section.split_once("nginx logs no keys").unwrap();
+    let (_apache, section) = section.split_once("Caddyfile").unwrap();
+    let run = [CADDYFILE, PYTHON, NODE].join("\n");
+    let run = run.replace("{folder}/", "").replace(['$', '`'], "'");
+    let run = run.replace("''", "'").replace("f\"keys", "\"keys");
+    let run = run.replace("tls certificate.pem key.pem {", "tls {");
+    let run: Vec<_> = run.lines().map(str::trim).collect();
+    let shown = section.lines().filter_map(|line| line.strip_prefix("    "));
+    let shown: Vec<_> = shown
+        .map(|line| line.trim().replace("/run/tls-keys/", ""))
+        .collect();
+    assert_eq!(shown.len(), 7, "{shown:?}");
+    for line in shown {
+        assert!(run.contains(&line.as_str()), "nobody ran: {line}");
+    }
+}
+
+/// A running server. It stops when it is dropped.
+pub struct Server {
+    folder: PathBuf,
+    process: Child,
+    read: fn(&Value) -> Option<Access>,
+}
+
+impl Server {
+    /// Caddy, with `insecure_secrets_log`.
+    pub fn caddy(lab: &Lab) -> Self {
+        let folder = folder(lab, "caddy");
+        fs::write(folder.join("Caddyfile"), CADDYFILE).unwrap();
+        let mut caddy = lab.on("server", "caddy");
+        caddy.args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"]);
+        caddy.env("HOME", &folder).env("XDG_DATA_HOME", &folder);
+        Self::started(lab, folder, caddy, read_caddy)
+    }
+
+    /// Python's own, with `keylog_filename`.
+    pub fn python(lab: &Lab) -> Self {
+        let folder = folder(lab, "python");
+        let mut python = lab.on("server", "/usr/bin/python3");
+        python.arg(program("server.py")).arg(&folder);
+        python.arg(PORT.to_string());
+        Self::started(lab, folder, python, read_facts)
+    }
+
+    /// Node's own, with the event `keylog`.
+    pub fn node(lab: &Lab) -> Self {
+        let folder = folder(lab, "node");
+        let mut node = lab.on("server", "node");
+        node.arg(program("server.js")).arg(&folder);
+        node.arg(PORT.to_string());
+        Self::started(lab, folder, node, read_facts)
+    }
+
+    /// nginx, which logs no keys, with a certificate for every name below one.
+    pub fn nginx(lab: &Lab) -> Self {
+        let folder = folder(lab, "nginx-tls");
+        fs::write(folder.join("nginx.conf"), NGINX).unwrap();
+        let mut nginx = lab.on("server", "nginx");
+        nginx.args(["-e", "error.log", "-p"]).arg(&folder);
+        nginx.arg("-c").arg(folder.join("nginx.conf"));
+        Self::started(lab, folder, nginx, read_facts)
+    }
+
+    /// Starts it in its folder and waits until it listens.
+    fn started(
+        lab: &Lab,
+        folder: PathBuf,
+        mut command: Command,
+        read: fn(&Value) -> Option<Access>,
+    ) -> Self {
+        command.current_dir(&folder).stdin(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        wait_for("the server listens", || {
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "the server ended: {ended:?}");
+            listens(lab, PORT).then_some(())
+        });
+        Self {
+            folder,
+            process,
+            read,
+        }
+    }
+
+    /// Where its secrets stand.
+    pub fn key_log(&self) -> PathBuf {
+        self.folder.join("keys.log")
+    }
+
+    /// What the server says it served to whom.
+    pub fn served(&self) -> Vec<Access> {
+        let log = fs::read_to_string(self.folder.join("access.log")).unwrap_or_default();
+        let whole = log.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        let lines = whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        lines.filter_map(|line| (self.read)(&line)).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Whether something listens on a port of the server.
+pub fn listens(lab: &Lab, port: u16) -> bool {
+    let mut ss = lab.on("server", "ss");
+    ss.args(["--no-header", "--listening", "--tcp", "--numeric"]);
+    ss.arg(format!("sport = :{port}"));
+    !text(ss.output().unwrap()).is_empty()
+}
+
+/// A program of the lab's own.
+pub fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/lab/programs")
+        .join(name)
+}
+
+/// One with a certificate in it.
+fn folder(lab: &Lab, name: &str) -> PathBuf {
+    let folder = lab.folder().join(name);
+    fs::create_dir(&folder).unwrap();
+    text(certificate(&folder).output().unwrap());
+    folder
+}
+
+fn read_facts(line: &Value) -> Option<Access> {
+    Some(serde_json::from_value(line.clone()).unwrap())
+}
+
+/// None for what it says of itself.
+fn read_caddy(line: &Value) -> Option<Access> {
+    let request = line.get("request")?;
+    let text = |key: &str| request[key].as_str().unwrap().to_owned();
+    Some(Access {
+        src: text("remote_ip"),
+        src_port: text("remote_port"),
+        method: text("method"),
+        host: text("host"),
+        target: text("uri"),
+        version: text("proto"),
+        status: line["status"].to_string(),
+    })
+}
+
+/// The configurations that run here.
+pub const CADDYFILE: &str = include_str!("programs/Caddyfile");
+const PYTHON: &str = include_str!("programs/server.py");
+const NODE: &str = include_str!("programs/server.js");
+const NGINX: &str = r#"
+daemon off;
+master_process off;
+user root root;
+pid nginx.pid;
+events {}
+http {
+    log_format facts escape=json '{"src":"$remote_addr","src_port":"$remote_port",'
+        '"method":"$request_method","host":"$host","target":"$request_uri",'
+        '"version":"$server_protocol","status":"$status"}';
+    access_log access.log facts;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    server {
+        listen 8443 ssl http2;
+        ssl_certificate certificate.pem;
+        ssl_certificate_key key.pem;
+        location / { return 200 "hello\n"; }
+    }
+}
+"#;
