@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str;
 
-use crate::engine::canary::percent::octets;
+use crate::engine::canary::percent::{Octet, octets};
 use crate::engine::canary::punycode::to_a_label;
 use crate::engine::limits::HOST_BYTES_MAX;
 
@@ -142,14 +142,17 @@ impl NormalHost {
         Some(())
     }
 
-    /// Drops the trailing dot, and refuses what cannot be a name.
+    /// Drops the trailing dot, and refuses what cannot be a name: what begins or ends other parts
+    /// of a URL, which only percent-encoding brings in here, and what is encoded twice.
     fn finish(&mut self) -> Option<()> {
         if self.as_str().ends_with('.') {
             self.length -= 1;
         }
-        let never = |byte: u8| byte <= b' ' || byte == 0x7F || b"/?#\\@[]".contains(&byte);
-        let good = self.length > 0 && !self.as_str().bytes().any(never);
-        good.then_some(())
+        let never = |byte: u8| byte <= b' ' || byte == 0x7F || b":/?#\\@[]".contains(&byte);
+        let name = self.as_str().as_bytes();
+        let encoded = |octet| matches!(octet, Octet::Encoded(_));
+        let good = !name.is_empty() && !name.iter().copied().any(never);
+        (good && !octets(name).any(encoded)).then_some(())
     }
 }
 
