@@ -6,28 +6,45 @@ CARGO ?= cargo
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
 
-.PHONY: help deps build deb install demo test test-long differential fuzz bench instructions fmt lint msrv clean
+.PHONY: help deps build deb deb-arm64 deb-armhf install demo test test-long differential fuzz bench instructions fmt lint msrv clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install the system packages that building and testing need (Debian; apt)
 	@scripts/deps
 
 build: deps ## build the program as it is installed: target/release/canarytap
 	$(CARGO) build --release --locked
+	rm -rf target/assets
+	$(CARGO) run --quiet --locked --example make-assets -- target/assets
 
 deb: deps ## build the Debian package of this machine's architecture: target/debian/*.deb
 	@scripts/make-deb
 
-install: ## put program, unit, user and example configuration in place (as root, after make build)
+deb-arm64: ## the same for a 64-bit system on a Pi 3 or later: target/aarch64*/debian/*.deb
+	@scripts/make-deb arm64
+
+deb-armhf: ## the same for a 32-bit system on a Pi 2 or later: target/armv7*/debian/*.deb
+	@scripts/make-deb armhf
+
+install: ## put program, units, user, man pages and configuration in place (as root, after make build)
 	install -D -m 755 target/release/canarytap $(DESTDIR)/usr/bin/canarytap
-	install -D -m 644 systemd/canarytap.service $(DESTDIR)/lib/systemd/system/canarytap.service
-	install -D -m 644 systemd/canarytap-alert.service $(DESTDIR)/lib/systemd/system/canarytap-alert.service
+	for unit in canarytap.service canarytap.path canarytap-alert.service; do \
+		install -D -m 644 systemd/$$unit $(DESTDIR)/lib/systemd/system/$$unit || exit; done
 	install -D -m 644 systemd/canarytap.sysusers $(DESTDIR)/usr/lib/sysusers.d/canarytap.conf
+	install -D -m 644 systemd/canarytap.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/canarytap.conf
+	for section in 1 5; do \
+		install -d $(DESTDIR)/usr/share/man/man$$section && \
+		install -m 644 -t $(DESTDIR)/usr/share/man/man$$section target/assets/man$$section/* || exit; done
+	install -D -m 644 target/assets/completions/canarytap.bash \
+		$(DESTDIR)/usr/share/bash-completion/completions/canarytap
+	install -D -m 644 -t $(DESTDIR)/usr/share/zsh/vendor-completions target/assets/completions/_canarytap
+	install -D -m 644 -t $(DESTDIR)/usr/share/fish/vendor_completions.d target/assets/completions/canarytap.fish
 	test -e $(DESTDIR)/etc/canarytap/canarytap.toml || \
 		install -D -m 644 config/canarytap.toml $(DESTDIR)/etc/canarytap/canarytap.toml
-	test -n "$(DESTDIR)" || { systemd-sysusers && systemctl daemon-reload; }
+	test -n "$(DESTDIR)" || { systemd-sysusers && systemd-tmpfiles --create canarytap.conf && \
+		systemctl daemon-reload; }
 
 demo: deps ## show the main job live: a visit from outside, the light, the log
 	$(CARGO) build --locked
