@@ -41,6 +41,7 @@ install: ## put program, units, user, man pages and configuration in place (as r
 		$(DESTDIR)/usr/share/bash-completion/completions/canarytap
 	install -D -m 644 -t $(DESTDIR)/usr/share/zsh/vendor-completions target/assets/completions/_canarytap
 	install -D -m 644 -t $(DESTDIR)/usr/share/fish/vendor_completions.d target/assets/completions/canarytap.fish
+	install -D -m 644 config/visitors.toml $(DESTDIR)/usr/share/canarytap/visitors.toml
 	test -e $(DESTDIR)/etc/canarytap/canarytap.toml || \
 		install -D -m 644 config/canarytap.toml $(DESTDIR)/etc/canarytap/canarytap.toml
 	test -n "$(DESTDIR)" || { systemd-sysusers && systemd-tmpfiles --create canarytap.conf && \

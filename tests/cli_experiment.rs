@@ -200,7 +200,7 @@ fn an_experiment_is_planned_sent_and_answered() {
 
 #[test]
 fn pairs_are_an_https_and_an_http_link_that_differ() {
-    let home = Home::new();
+    let mut home = Home::new();
     let sheet = home.ask(&[
         "experiment",
         "new",
@@ -233,6 +233,15 @@ fn pairs_are_an_https_and_an_http_link_that_differ() {
             .to_owned()
     };
     assert_ne!(path(&twins[0]), path(&twins[1]));
+    assert_eq!(home.channel("2013", "skype")["twins"], Value::Null);
+    for id in home.ids("2013", "skype") {
+        home.ask(&["sent", &id, "--at", "2013-04-30T17:00:00Z"]);
+    }
+    home.visited([visit_to(&home.ids("2013", "skype")[0], "skype", 0)]);
+    assert_eq!(
+        home.channel("2013", "skype")["twins"],
+        "of the https links 1 of 1 were visited, of their http twins 0 of 1"
+    );
     assert_eq!(home.canaries("2013", "mail")[0]["role"], "beside");
     assert_eq!(home.canaries("2013", "own browser")[0]["role"], "browser");
     assert_eq!(home.ask(&["experiment", "sheet", "2013"]), sheet);

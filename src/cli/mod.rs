@@ -33,6 +33,7 @@ mod status;
 pub mod time;
 mod verify;
 mod visitor;
+mod watch;
 
 /// Finds out who opens the links you send in private.
 #[derive(Debug, Parser)]
@@ -85,6 +86,8 @@ enum Command {
     Log(log::LogArgs),
     /// Write a report that opens in a browser: answers, time line, visitors
     Report(report::ReportArgs),
+    /// Look on, live in a terminal: lights, events, canaries, health
+    Watch(watch::WatchArgs),
     /// Say who the visitors of canaries probably are, and why
     Visitor(visitor::VisitorArgs),
     /// Check that the log was not changed since it was written
@@ -160,6 +163,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Sent(args) => sent::run(globals, args),
         Command::Log(args) => log::run(globals, args),
         Command::Report(args) => report::run(globals, args),
+        Command::Watch(args) => watch::run(globals, args),
         Command::Visitor(args) => visitor::run(globals, args),
         Command::Verify(args) => verify::run(globals, args),
         Command::Pull(args) => pull::run(globals, args),

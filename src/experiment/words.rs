@@ -44,6 +44,33 @@ pub fn channel(answer: &ChannelAnswer, controls: Group) -> String {
     }
 }
 
+/// Of pairs: how many https links were visited, and how many http links. None where there is no
+/// pair.
+pub fn twins(answer: &ChannelAnswer) -> Option<String> {
+    let mut groups = [Group::default(); 2];
+    let sent = answer
+        .canaries
+        .iter()
+        .filter(|one| matches!(one.sent, Sent::At(..)));
+    for canary in sent.filter(|one| one.member.pair.is_some()) {
+        let url = canary.url.as_deref()?;
+        let [https, http] = &mut groups;
+        let group = if url.starts_with("https:") {
+            https
+        } else {
+            http
+        };
+        group.add(canary.facts.is_visited());
+    }
+    let [https, http] = groups;
+    (https.all + http.all > 0).then(|| {
+        format!(
+            "of the https links {} of {} were visited, of their http twins {} of {}",
+            https.visited, https.all, http.visited, http.all
+        )
+    })
+}
+
 /// What would make an answer surer.
 pub fn surer(surer: Surer) -> String {
     match surer {

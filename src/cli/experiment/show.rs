@@ -91,6 +91,9 @@ fn channel_words(
         printable(&channel.channel),
         words::channel(channel, answers.control_group)
     )?;
+    if let Some(twins) = words::twins(channel) {
+        writeln!(out, "  {twins}")?;
+    }
     if let Some(more) = channel.surer {
         writeln!(out, "  {}", surer(more))?;
     }
@@ -177,6 +180,7 @@ fn channel_json(answers: &Answers, channel: &ChannelAnswer) -> Value {
         "p": channel.chance,
         "p_corrected": channel.corrected,
         "answer": words::channel(channel, controls),
+        "twins": words::twins(channel),
         "surer": channel.surer.map(surer),
     })
 }

@@ -55,6 +55,7 @@ fn of_channel(channel: &ChannelAnswer, answers: &Answers) -> Markup {
         h3 { (printable(&channel.channel)) }
         p class="answer" { (capital(&words::channel(channel, answers.control_group))) "." }
         @if let Some(figure) = figure { p class="figure" { (figure) } }
+        @if let Some(twins) = words::twins(channel) { p class="figure" { (capital(&twins)) "." } }
         @if let Some(more) = channel.surer { p class="figure" { (capital(&surer(more))) "." } }
     }
 }
