@@ -59,6 +59,21 @@ impl Frame {
     pub(super) fn change(&mut self, flags: impl Fn(u8) -> u8, byte: u8) {
         self.bytes[13] = flags(self.bytes[13]);
         self.bytes[20..].fill(byte);
+        self.sign();
+    }
+
+    /// Puts the right checksum in (RFC 1071): both directions have the same.
+    fn sign(&mut self) {
+        self.bytes[16..18].fill(0);
+        let pseudo = [CLIENT, SERVER, [0, 6, 0, 0]].concat();
+        let words = pseudo.chunks(2).chain(self.bytes.chunks(2));
+        let value =
+            |word: &[u8]| u64::from(word[0]) << 8 | word.get(1).map_or(0, |low| (*low).into());
+        let mut sum = words.map(value).sum::<u64>() + self.bytes.len() as u64;
+        while sum >> 16 > 0 {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        self.bytes[16..18].copy_from_slice(&(!sum as u16).to_be_bytes());
     }
 }
 
@@ -69,7 +84,9 @@ pub(super) struct Wire {
     pub(super) sent: [u32; 2],
 }
 
-pub(super) const SYN: u8 = 0x02;
+const CLIENT: [u8; 4] = [203, 0, 113, 9];
+const SERVER: [u8; 4] = [192, 168, 1, 10];
+const SYN: u8 = 0x02;
 pub(super) const ACK: u8 = 0x10;
 
 impl Wire {
@@ -106,7 +123,9 @@ impl Wire {
         bytes.extend(self.sent[theirs].to_be_bytes());
         bytes.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
         bytes.extend(payload);
-        self.frames.push(Frame { from_client, bytes });
+        let mut frame = Frame { from_client, bytes };
+        frame.sign();
+        self.frames.push(frame);
         let length = payload.len() as u32 + u32::from(flags & SYN != 0);
         self.sent[ours] = self.sent[ours].wrapping_add(length);
     }
@@ -136,7 +155,7 @@ pub(super) fn tap(frames: &[Frame], gap: Duration) -> Vec<String> {
     let (mut notes, mut counters) = (Notes::default(), Counters::default());
     let mut now = Timestamp::from_secs_nanos(1_000_000, 0);
     for frame in frames {
-        let (client, server) = ([203, 0, 113, 9].into(), [192, 168, 1, 10].into());
+        let (client, server) = (CLIENT.into(), SERVER.into());
         let (src, dst) = if frame.from_client {
             (client, server)
         } else {
@@ -156,6 +175,7 @@ pub(super) fn tap(frames: &[Frame], gap: Duration) -> Vec<String> {
         table.on_segment(&segment, now, &mut counters, &mut notes);
     }
     table.finish(now, &mut counters, &mut notes);
+    assert_eq!(counters.tcp_checksum_wrong, 0);
     notes.lines
 }
 
