@@ -100,13 +100,17 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Sets a value; a comment behind it stays.
+/// Sets a value; comments above it and behind it stay.
 fn set(table: &mut Table, key: &str, new: impl Into<Value>) {
     let mut new = new.into();
-    if let Some(old) = table.get(key).and_then(Item::as_value) {
-        *new.decor_mut() = old.decor().clone();
+    let Some(old) = table.get_mut(key) else {
+        table.insert(key, Item::Value(new));
+        return;
+    };
+    if let Some(value) = old.as_value() {
+        *new.decor_mut() = value.decor().clone();
     }
-    table.insert(key, Item::Value(new));
+    *old = Item::Value(new);
 }
 
 fn set_pin(led: &mut Table, role: &'static str, pin: Option<u8>) -> Result<(), String> {
