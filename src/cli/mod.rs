@@ -26,6 +26,7 @@ pub mod render;
 mod replay;
 mod report;
 mod run;
+mod selftest;
 mod sent;
 mod serve_pull;
 mod setup;
@@ -102,6 +103,8 @@ enum Command {
     Ack(ack::AckArgs),
     /// Tell others of alerts: programs, web servers, brokers, collectors, mail
     Alert(alert::AlertArgs),
+    /// Open a link with your phone, and see it followed from the wire to the light
+    Selftest(selftest::SelftestArgs),
     /// Say what the daemon is doing now
     Status(status::StatusArgs),
     /// Try the lights
@@ -171,6 +174,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Keys => keys::run(globals),
         Command::Ack(args) => ack::run(globals, args),
         Command::Alert(args) => alert::run(globals, args),
+        Command::Selftest(args) => selftest::run(globals, args),
         Command::Status(args) => status::run(globals, args),
         Command::Led(args) => led::run(globals, args),
     }

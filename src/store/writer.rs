@@ -264,6 +264,17 @@ impl Store {
             .map_err(|error| StoreError::sqlite(&self.path, error))
     }
 
+    /// Takes a canary away that was made for a moment. What the log says of it stays.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn remove_canary(&mut self, id: &str) -> Result<(), StoreError> {
+        let removed = self
+            .connection
+            .execute("DELETE FROM canaries WHERE id = ?1", [id]);
+        removed.map(drop).map_err(|error| self.wrong(error))
+    }
+
     fn wrong(&self, error: rusqlite::Error) -> StoreError {
         StoreError::sqlite(&self.path, error)
     }

@@ -40,6 +40,7 @@ mod reload;
 mod rewriting;
 mod router;
 mod servers;
+mod selftest;
 mod setup;
 mod sinks;
 mod ssh;

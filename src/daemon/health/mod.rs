@@ -207,4 +207,6 @@ fn remark(name: &str, text: &str, cure: &str) -> Remark {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod endurance;
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,11 @@ use crate::daemon::keys::LogState;
 use crate::engine::counters::Counters;
 
 /// A health that looks at a tap second by second.
-pub(in crate::daemon) struct Run {
+struct Run {
     health: Health,
     start: Instant,
     second: u64,
-    pub(in crate::daemon) tap: TapReport,
+    tap: TapReport,
     keeper: KeeperReport,
     set_up: SetUp,
     room: Option<Room>,
@@ -69,7 +69,7 @@ fn tap(received: u64, up: bool) -> TapReport {
     }
 }
 
-fn names(verdict: &Verdict) -> Vec<&str> {
+pub(super) fn names(verdict: &Verdict) -> Vec<&str> {
     verdict
         .faults
         .iter()
