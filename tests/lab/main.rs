@@ -39,8 +39,8 @@ mod reload;
 #[path = "../common/rewrite.rs"]
 mod rewriting;
 mod router;
-mod servers;
 mod selftest;
+mod servers;
 mod setup;
 mod sinks;
 mod ssh;
