@@ -153,8 +153,8 @@ impl Worker {
             match self.catch_up() {
                 Ok(()) if idle => self.idle(),
                 Ok(()) => {}
-                // Being made, being written, or away for a moment: asked again soon.
-                Err(StoreError::Missing { .. }) => seen = 0,
+                // Nothing was ever kept: when it is, that is news.
+                Err(StoreError::Missing { .. }) => self.idle(),
                 Err(error) => {
                     self.fails(&error.to_string());
                     seen = 0;
