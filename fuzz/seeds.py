@@ -196,6 +196,9 @@ KEY_LOG_LINES = [
     f"QUIC_SERVER_TRAFFIC_SECRET_0 {RANDOM} {'0F' * 32}".encode(),
     f"EXPORTER_SECRET {RANDOM} {'0F' * 32}".encode(),
     b"# a comment\n",
+    f"PMS_CLIENT_RANDOM {RANDOM} {'0F' * 32}".encode(),
+    f"RSA {RANDOM[:16]} {'0F' * 48}".encode(),
+    f"RSA Session-ID:{RANDOM} Master-Key:{'0F' * 48}".encode(),
 ]
 SEGMENTS = [
     # Two streams of 300 bytes, one from just below the wrap of its numbers; pieces backwards.
