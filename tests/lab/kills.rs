@@ -66,7 +66,7 @@ fn kill_one(lab: &Lab, tap: &mut Tap, round: u64, random: &mut Random) -> bool {
 
 /// Canary visits, each with a target of its own. Every round has another visitor, so that none
 /// comes so often that its visits are folded into one record.
-fn visits(lab: &Lab, round: u64) -> Command {
+pub fn visits(lab: &Lab, round: u64) -> Command {
     let mut command = curl(lab, Visitor::Outside4);
     let source = format!("203.0.113.{}", 100 + round % 150);
     command
@@ -76,7 +76,7 @@ fn visits(lab: &Lab, round: u64) -> Command {
 }
 
 /// Other requests, as fast as they go.
-fn requests(lab: &Lab, round: u64) -> Command {
+pub fn requests(lab: &Lab, round: u64) -> Command {
     let mut command = curl(lab, Visitor::Inside4);
     command.arg(url(HOST, &format!("/page?{round}-[1-100000]")));
     command
@@ -135,10 +135,10 @@ fn rounds() -> u64 {
 }
 
 /// A small generator (xorshift); what it is for needs no better one.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

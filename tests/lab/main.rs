@@ -17,6 +17,7 @@
 mod behind_haproxy;
 mod behind_nginx;
 mod blindness;
+mod card;
 mod disk;
 mod doctor;
 mod faults;
@@ -32,6 +33,7 @@ mod lights;
 mod mint;
 mod namespaces;
 mod network;
+mod power;
 mod privilege;
 mod proxy;
 mod pull;
