@@ -98,7 +98,7 @@ fn watched(size: &Size) -> String {
 }
 
 fn answer(host: &str, events: u64) -> Play {
-    let mut connection = Connection::new(1, 80);
+    let mut connection = Connection::new(BEYOND, 80);
     let before = asked(&mut connection, host);
     let mut frames = Vec::new();
     for number in 0..PACKETS {
@@ -204,7 +204,7 @@ fn canary(size: &Size) -> Play {
 
 fn exchanges(size: &Size, alerts: u64, target: impl Fn(u32) -> String) -> Play {
     const EXCHANGES: u32 = 2000;
-    let mut connection = Connection::new(1, 80);
+    let mut connection = Connection::new(BEYOND, 80);
     let before = connection.open();
     let mut frames = Vec::new();
     for number in 0..EXCHANGES {
