@@ -92,8 +92,10 @@ const ROOT: u64 = 1;
 impl Card {
     /// Mounts an empty card over a folder.
     pub fn over(folder: &Path) -> Self {
-        let mut state = State::default();
-        state.last = ROOT;
+        let mut state = State {
+            last: ROOT,
+            ..State::default()
+        };
         let root = Node {
             mode: 0o2770,
             what: What::Folder(BTreeMap::new()),
