@@ -39,10 +39,14 @@ fn no_kill_loses_or_doubles_what_was_committed() {
     let rounds = if long { 200 } else { 20 };
     let mut random = Random(0x2013_0430_1728_3210);
     let mut told = BTreeMap::new();
-    for round in 0..rounds {
-        let wait = Duration::from_micros(random.next() % 60_000);
+    let mut round = 0;
+    // A slow machine is given more rounds, and longer ones: few writes would mean nothing.
+    while round < rounds || (told.len() <= rounds && round < 10 * rounds) {
+        let longest = 60_000 * (1 + round / rounds) as u64;
+        let wait = Duration::from_micros(random.next() % longest);
         told.extend(write_until_killed(folder.path(), round, wait));
         check(folder.path(), &told);
+        round += 1;
     }
     assert!(
         told.len() > rounds,
