@@ -22,10 +22,10 @@ build: deps ## build the program as it is installed: target/release/canarytap
 deb: deps ## build the Debian package of this machine's architecture: target/debian/*.deb
 	@scripts/make-deb
 
-deb-arm64: ## the same for a 64-bit system on a Pi 3 or later: target/aarch64*/debian/*.deb
+deb-arm64: ## the same for a 64-bit system on a Pi 3 or later: target/debian/*_arm64.deb
 	@scripts/make-deb arm64
 
-deb-armhf: ## the same for a 32-bit system on a Pi 2 or later: target/armv7*/debian/*.deb
+deb-armhf: ## the same for a 32-bit system on a Pi 2 or later: target/debian/*_armhf.deb
 	@scripts/make-deb armhf
 
 install: ## put program, units, user, man pages and configuration in place (as root, after make build)
