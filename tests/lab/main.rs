@@ -48,5 +48,6 @@ mod sinks;
 mod ssh;
 mod tap;
 mod tls;
+mod variants;
 mod visits;
 mod web;

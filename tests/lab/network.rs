@@ -28,11 +28,15 @@ impl Lab {
         self.folder.path()
     }
 
-    /// A command that runs on a host.
+    /// A command that runs on a host; `switch` is the one that joins the others.
     pub fn on(&self, host: &str, program: impl AsRef<Path>) -> Command {
+        let network = match host {
+            "switch" => "/proc/self/ns/net".to_owned(),
+            _ => format!("/run/netns/{host}"),
+        };
         let mut command = Command::new("nsenter");
         command
-            .arg(format!("--net=/run/netns/{host}"))
+            .arg(format!("--net={network}"))
             .arg(program.as_ref())
             .env("PATH", search_path())
             .env("LD_LIBRARY_PATH", tools().join("libraries"))

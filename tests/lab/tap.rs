@@ -16,6 +16,7 @@ use crate::network::{Lab, text, wait_for};
 /// A configured tap; the daemon runs between [`start`](Self::start) and its end.
 pub struct Tap<'lab> {
     lab: &'lab Lab,
+    host: &'static str,
     folder: PathBuf,
     daemon: Option<Child>,
 }
@@ -36,9 +37,16 @@ impl<'lab> Tap<'lab> {
         fs::create_dir(folder.join("run")).unwrap();
         Self {
             lab,
+            host: "tap",
             folder,
             daemon: None,
         }
+    }
+
+    /// The same on another host.
+    pub fn at(mut self, host: &'static str) -> Self {
+        self.host = host;
+        self
     }
 
     /// A tap whose daemon captures.
@@ -112,7 +120,7 @@ impl<'lab> Tap<'lab> {
 
     /// A command of the program, run on the tap.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.lab.on("tap", env!("CARGO_BIN_EXE_canarytap"));
+        let mut command = self.lab.on(self.host, env!("CARGO_BIN_EXE_canarytap"));
         command
             .arg("-c")
             .arg(self.folder.join("canarytap.toml"))
