@@ -38,14 +38,29 @@ impl fmt::Display for ConfigErrors {
             write!(f, ": ")?;
             match (error.key.as_str(), &error.value) {
                 ("", None) => {}
-                ("", Some(value)) => write!(f, "{value}: ")?,
-                (key, None) => write!(f, "{key}: ")?,
-                (key, Some(value)) => write!(f, "{key} = {value}: ")?,
+                ("", Some(value)) => write!(f, "{}: ", Shown(value))?,
+                (key, None) => write!(f, "{}: ", Shown(key))?,
+                (key, Some(value)) => write!(f, "{} = {}: ", Shown(key), Shown(value))?,
             }
-            write!(f, "{}", error.rule)?;
+            write!(f, "{}", Shown(&error.rule))?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for ConfigErrors {}
+
+/// Text of a file, for a terminal: control characters do nothing there.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character.is_control() {
+                true => write!(f, "{}", character.escape_default())?,
+                false => write!(f, "{character}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -26,8 +26,9 @@ enum Place {
     Head(Skim<Answer>),
     /// Within a body.
     Body(Body),
-    /// Where a body begins, if there is one: the request was not seen, and may have been HEAD.
-    Doubtful(Body),
+    /// Where a body begins, if there is one: the request was not seen, and may have been HEAD. So
+    /// many bytes of [`STATUS_START`] stand there, which may belong to it.
+    Doubtful(Body, u8),
     /// The next status line is sought.
     Lost(Hunt),
 }
@@ -90,8 +91,8 @@ impl Responses {
                 Place::Start => self.in_line(Held::default(), skip_empty_lines(bytes), reading),
                 Place::Line(held) => self.in_line(held, bytes, reading),
                 Place::Head(skim) => self.in_head(skim, bytes, reading),
-                Place::Doubtful(_) if bytes.starts_with(b"HTTP/1.") => Step::Rest(bytes),
-                Place::Body(body) | Place::Doubtful(body) => self.in_body(body, bytes, reading),
+                Place::Doubtful(body, seen) => self.in_doubt(body, seen, bytes),
+                Place::Body(body) => self.in_body(body, bytes, reading),
                 Place::Lost(hunt) => self.while_lost(hunt, bytes, reading),
             };
             match step {
@@ -104,8 +105,11 @@ impl Responses {
 
     /// So many bytes are missing.
     pub(super) fn on_gap(&mut self, gap: u64, reading: &mut Reading<'_, impl Observer>) {
+        if let Place::Doubtful(body, seen) = self.place {
+            self.begin_body(body, seen);
+        }
         let known = match &self.place {
-            Place::Body(body) | Place::Doubtful(body) => body.skip_gap(gap),
+            Place::Body(body) => body.skip_gap(gap),
             _ => None,
         };
         if let Some(body) = known {
@@ -121,12 +125,39 @@ impl Responses {
 
     /// The request of the response that was read last is seen only now: HEAD has no body.
     pub(super) fn was_for(&mut self, kind: RequestKind) {
-        if let Place::Doubtful(body) = self.place {
-            self.place = match kind {
-                RequestKind::Head => Place::Start,
-                _ => Place::Body(body),
-            };
+        if let Place::Doubtful(body, seen) = self.place {
+            match kind {
+                RequestKind::Head => self.place = Place::at(status_start(seen)),
+                _ => self.begin_body(body, seen),
+            }
         }
+    }
+
+    /// Bytes where a body may begin, unless a status line does.
+    fn in_doubt<'a>(&mut self, body: Body, seen: u8, bytes: &'a [u8]) -> Step<'a> {
+        let known = status_start(seen).len();
+        let awaited = STATUS_START.get(known..).unwrap_or_default();
+        let same = bytes.iter().zip(awaited).take_while(|(a, b)| a == b);
+        let same = same.count();
+        let seen = seen + same as u8;
+        let rest = bytes.get(same..).unwrap_or_default();
+        if same == awaited.len() {
+            self.place = Place::at(STATUS_START);
+        } else if rest.is_empty() {
+            self.place = Place::Doubtful(body, seen);
+        } else {
+            self.begin_body(body, seen);
+        }
+        Step::Rest(rest)
+    }
+
+    /// A body begins with so many bytes that were taken for those of a status line.
+    fn begin_body(&mut self, body: Body, seen: u8) {
+        self.place = match body.skip(status_start(seen)) {
+            Skipped::All(body) => Place::Body(body),
+            Skipped::Rest(rest) => Place::at(rest),
+            Skipped::Malformed(_) => Place::Lost(Hunt::WithinLine),
+        };
     }
 
     fn in_line<'a>(
@@ -195,7 +226,7 @@ impl Responses {
                     Follows::Body(body) if answer == Answer::Plain => {
                         self.place = Place::Body(body)
                     }
-                    Follows::Body(body) => self.place = Place::Doubtful(body),
+                    Follows::Body(body) => self.place = Place::Doubtful(body, 0),
                     Follows::Unsure => {
                         reading.observer.counters().http1_malformed += 1;
                         self.lose(Hunt::WithinLine, None, reading);
@@ -259,6 +290,28 @@ impl Responses {
     fn lose(&mut self, hunt: Hunt, end: Option<u64>, reading: &mut Reading<'_, impl Observer>) {
         self.place = Place::Lost(hunt);
         reading.exchange.lose(end, reading.observer);
+    }
+}
+
+/// What a status line begins with.
+const STATUS_START: &[u8] = b"HTTP/1.";
+
+fn status_start(seen: u8) -> &'static [u8] {
+    STATUS_START.get(..usize::from(seen)).unwrap_or_default()
+}
+
+impl Place {
+    /// Behind the first bytes of a line, of which [`STATUS_START`] has more than enough.
+    fn at(start: &[u8]) -> Self {
+        let mut held = Held::default();
+        for (place, byte) in held.bytes.iter_mut().zip(start) {
+            *place = *byte;
+            held.length += 1;
+        }
+        match held.length {
+            0 => Self::Start,
+            _ => Self::Line(held),
+        }
     }
 }
 
