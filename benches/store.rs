@@ -14,7 +14,9 @@ use std::path::Path;
 
 use canarytap::engine::event::Event;
 use canarytap::engine::frame::Timestamp;
-use canarytap::store::{EventQuery, Incoming, Store, StoreError, StoreOptions, StoreReader};
+use canarytap::store::{
+    EventQuery, EvidenceOptions, Incoming, Store, StoreError, StoreOptions, StoreReader,
+};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 #[path = "../tests/common/mod.rs"]
@@ -25,6 +27,7 @@ use common::{at, request, visit};
 const OPTIONS: StoreOptions = StoreOptions {
     requests_max_bytes: u64::MAX,
     visits_max_bytes: u64::MAX,
+    evidence: EvidenceOptions::DEFAULT,
 };
 
 /// A visit by somebody who did not come before: none of a flood.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::capture::privilege::Raised;
 use crate::capture::{CaptureError, CaptureStats, Next};
+use crate::engine::event::Source;
 use crate::engine::frame::{Frame, LinkType, Timestamp};
 
 /// Larger than any frame, with segmentation offload too.
@@ -63,6 +64,7 @@ impl Waker {
 pub struct Live {
     capture: Capture<Active>,
     link: LinkType,
+    source: Source,
     interface: String,
     waker: Waker,
     /// Whether the ring was found empty, so that waiting comes before reading.
@@ -123,6 +125,7 @@ impl Live {
         Ok(Self {
             capture,
             link,
+            source: source(number),
             interface: interface.to_owned(),
             waker,
             drained: true,
@@ -164,6 +167,11 @@ impl Live {
             }
             Err(error) => Err(explain(&self.interface, &error)),
         }
+    }
+
+    /// What describes its frames.
+    pub fn source(&self) -> Source {
+        self.source
     }
 
     /// Whether the ring was empty when it was last looked at.
@@ -213,6 +221,18 @@ fn wait(waiting: &mut [PollFd<'_>], at_most: Duration) -> Result<(), CaptureErro
 
 fn wait_error(error: Errno) -> CaptureError {
     CaptureError::Wait(error.into())
+}
+
+/// libpcap's number for bare IP differs from that in files.
+fn source(number: i32) -> Source {
+    Source {
+        link_number: match number {
+            12 | 14 => 101,
+            other => u16::try_from(other).unwrap_or(u16::MAX),
+        },
+        resolution: 6,
+        snap_length: SNAPLEN.unsigned_abs(),
+    }
 }
 
 /// libpcap gives seconds and microseconds.

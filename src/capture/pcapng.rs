@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::engine::event::Source;
 use crate::engine::frame::Timestamp;
 
 /// Byte order of a file or section.
@@ -62,7 +63,7 @@ pub(super) enum Block {
 /// A packet within a block's body.
 pub(super) struct Packet {
     pub(super) time: Timestamp,
-    pub(super) link_number: u16,
+    pub(super) source: Source,
     pub(super) wire_len: u32,
     pub(super) start: usize,
     pub(super) end: usize,
@@ -78,8 +79,7 @@ pub(super) struct Interfaces {
 
 #[derive(Clone, Copy, Debug)]
 struct Interface {
-    link_number: u16,
-    snap_length: u32,
+    source: Source,
     /// Units of time stamps in a second.
     units_per_second: u64,
     /// Seconds to add to each.
@@ -143,7 +143,7 @@ impl Interfaces {
         self.last_time = interface.time(units);
         Ok(Block::Packet(Packet {
             time: self.last_time,
-            link_number: interface.link_number,
+            source: interface.source,
             wire_len,
             start: 20,
             end: end.ok_or("a packet longer than its block")?,
@@ -153,14 +153,14 @@ impl Interfaces {
     fn simple_packet(&self, order: Order, body: &[u8]) -> Result<Block, &'static str> {
         let interface = self.interface(0)?;
         let wire_len = order.u32_at(body, 0).ok_or("a short packet block")?;
-        let snapped = match interface.snap_length {
+        let snapped = match interface.source.snap_length {
             0 => wire_len,
             length => wire_len.min(length),
         };
         let end = (4 + snapped as usize).min(body.len());
         Ok(Block::Packet(Packet {
             time: self.last_time,
-            link_number: interface.link_number,
+            source: interface.source,
             wire_len,
             start: 4,
             end,
@@ -179,8 +179,11 @@ impl Interfaces {
 impl Interface {
     fn read(order: Order, body: &[u8]) -> Option<Self> {
         let mut interface = Self {
-            link_number: order.u16_at(body, 0)?,
-            snap_length: order.u32_at(body, 4)?,
+            source: Source {
+                link_number: order.u16_at(body, 0)?,
+                resolution: 6,
+                snap_length: order.u32_at(body, 4)?,
+            },
             units_per_second: 1_000_000,
             offset_seconds: 0,
         };
@@ -206,6 +209,7 @@ impl Interface {
                 let power = u32::from(resolution & 0x7f);
                 let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };
                 self.units_per_second = base.checked_pow(power).unwrap_or(u64::MAX);
+                self.source.resolution = *resolution;
             }
             (14, value) => {
                 if let Some(bytes) = value.first_chunk() {

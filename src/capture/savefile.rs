@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::capture::pcapng::{Block, Interfaces, Order};
 use crate::capture::window::Window;
 use crate::capture::{Next, SavefileError};
+use crate::engine::event::Source;
 use crate::engine::frame::{Frame, LinkType, Timestamp};
 
 /// Longest packet or block that is believed; libpcap's own bound is 256 KiB, jumbo blocks with
@@ -28,6 +29,7 @@ struct Pcap {
     kind: PcapKind,
     link: LinkType,
     lengths: Lengths,
+    source: Source,
 }
 
 /// What the first four bytes of a pcap file tell, but for its byte order.
@@ -78,6 +80,7 @@ enum Found {
 struct FoundFrame {
     time: Timestamp,
     link: LinkType,
+    source: Source,
     wire_len: u32,
     start: usize,
     end: usize,
@@ -119,20 +122,33 @@ impl Savefile {
     /// # Errors
     /// [`SavefileError`] where the file is cut or makes no sense; nothing can be read after it.
     pub fn read(&mut self) -> Result<Next<'_>, SavefileError> {
+        self.read_with_source().map(|(next, _)| next)
+    }
+
+    /// The same, and for a frame what describes those of its interface.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with_source(&mut self) -> Result<(Next<'_>, Source), SavefileError> {
         let found = match &mut self.format {
             Format::Pcap(pcap) => pcap.next(&mut self.window)?.map(Found::Frame),
             Format::Pcapng(section) => section.next(&mut self.window)?,
         };
-        Ok(match found {
+        let mut source = Source::default();
+        let next = match found {
             None => Next::End,
-            Some(Found::Frame(found)) => Next::Frame(Frame {
-                time: found.time,
-                link: found.link,
-                wire_len: found.wire_len,
-                bytes: self.window.at(found.start, found.end),
-            }),
+            Some(Found::Frame(found)) => {
+                source = found.source;
+                Next::Frame(Frame {
+                    time: found.time,
+                    link: found.link,
+                    wire_len: found.wire_len,
+                    bytes: self.window.at(found.start, found.end),
+                })
+            }
             Some(Found::Secrets(place)) => Next::Secrets(self.window.at(place.start, place.end)),
-        })
+        };
+        Ok((next, source))
     }
 
     /// Whether the file's format has room for the secrets of its connections.
@@ -151,6 +167,7 @@ impl Pcap {
         let number = order.u32_at(header, 20).unwrap_or(u32::MAX) & 0xffff;
         let version = (order.u16_at(header, 4), order.u16_at(header, 6));
         let link = window.link_type(number)?;
+        let snap_length = order.u32_at(window.bytes(16, 4), 0).unwrap_or(0);
         window.advance(Self::HEADER);
         Ok(Self {
             order,
@@ -160,6 +177,11 @@ impl Pcap {
                 (Some(2), Some(0..=2)) => Lengths::Swapped,
                 (Some(2), Some(3)) => Lengths::Smaller,
                 _ => Lengths::Plain,
+            },
+            source: Source {
+                link_number: u16::try_from(number).unwrap_or(u16::MAX),
+                resolution: if kind == PcapKind::Nanoseconds { 9 } else { 6 },
+                snap_length,
             },
         })
     }
@@ -198,6 +220,7 @@ impl Pcap {
         Ok(Some(FoundFrame {
             time: Timestamp::from_secs_nanos(u64::from(seconds), nanos),
             link: self.link,
+            source: self.source,
             wire_len,
             start,
             end: start + length,
@@ -261,10 +284,11 @@ impl Section {
             Block::Other => None,
             Block::Packet(packet) => {
                 let body = window.place(Self::BLOCK_HEADER);
-                self.unread.note(packet.link_number).map(|link| {
+                self.unread.note(packet.source.link_number).map(|link| {
                     Found::Frame(FoundFrame {
                         time: packet.time,
                         link,
+                        source: packet.source,
                         wire_len: packet.wire_len,
                         start: body + packet.start,
                         end: body + packet.end,

@@ -10,16 +10,18 @@ use clap::Args;
 use crate::capture::{Next, Savefile, SavefileError};
 use crate::cli::render::{self, EventPrinter, Format};
 use crate::cli::replay::joiner::Joiner;
+use crate::cli::replay::packets::Packets;
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell};
 use crate::config::units::parse_bytes;
-use crate::engine::Engine;
 use crate::engine::app::tls::keylog::{KeyLogEntry, KeyLogError};
 use crate::engine::canary::{Home, Matcher, PortSet, Watch};
-use crate::engine::event::{Detail, Event, EventId, EventSink};
+use crate::engine::event::{Detail, Event, EventId, EventSink, Kept, Source};
 use crate::engine::limits::{Limits, MEMORY_BYTES_DEFAULT};
+use crate::engine::{Engine, KeepPackets};
 use crate::store::{EventRecord, Incoming, Store, StoreOptions, StoreReader, exists};
 
 mod joiner;
+mod packets;
 
 /// Records that are handed to the store at once: enough that a sync costs little for each.
 const BATCH: usize = 1024;
@@ -54,9 +56,20 @@ pub fn run(globals: &Globals, args: &ReplayArgs) -> CommandResult {
         Some(directory) => Some(Store::open(directory, plan.options)?),
         None => None,
     };
+    let keep = plan.options.evidence;
+    let packets = args.store.as_deref().filter(|_| keep.enabled);
+    let packets = packets.map(Packets::new);
+    let mut engine = Engine::new(plan.limits, Arc::new(Matcher::new(plan.watch)));
+    if packets.is_some() {
+        engine.keep_packets(KeepPackets {
+            bytes_max: keep.visit_max_bytes,
+            secrets: keep.secrets,
+        });
+    }
     let mut replay = Replay {
-        engine: Engine::new(plan.limits, Arc::new(Matcher::new(plan.watch))),
-        out: Out::new(store, render::on_stdout(args.format)),
+        engine,
+        source: Source::default(),
+        out: Out::new(store, packets, render::on_stdout(args.format)),
         wrong_lines: 0,
     };
     replay.engine.keep_secrets();
@@ -120,6 +133,7 @@ fn configured(globals: &Globals) -> Result<(Watch, usize, StoreOptions), Failure
     let options = StoreOptions {
         requests_max_bytes: config.store.requests_max_bytes,
         visits_max_bytes: config.store.visits_max_bytes,
+        evidence: config.evidence,
     };
     Ok((watch, config.capture.memory_bytes, options))
 }
@@ -127,6 +141,8 @@ fn configured(globals: &Globals) -> Result<(Watch, usize, StoreOptions), Failure
 /// An engine at work on files.
 struct Replay<W: Write> {
     engine: Engine,
+    /// What describes the frames of late.
+    source: Source,
     out: Out<W>,
     /// Lines of key logs that were none.
     wrong_lines: u64,
@@ -143,14 +159,19 @@ impl<W: Write> Replay<W> {
             self.engine.follow_secrets();
         }
         loop {
-            match savefile.read() {
-                Ok(Next::Frame(frame)) => {
+            let read = savefile.read_with_source();
+            match read {
+                Ok((Next::Frame(frame), source)) => {
+                    if source != self.source {
+                        self.source = source;
+                        self.engine.set_source(source);
+                    }
                     self.engine.on_frame(&frame, &mut self.out);
                     self.out.print_settled()?;
                 }
-                Ok(Next::Secrets(lines)) => self.take_secrets(lines),
-                Ok(Next::Idle) => {}
-                Ok(Next::End) => return Ok(Ok(())),
+                Ok((Next::Secrets(lines), _)) => self.take_secrets(lines),
+                Ok((Next::Idle, _)) => {}
+                Ok((Next::End, _)) => return Ok(Ok(())),
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -222,6 +243,7 @@ fn summary(engine: &Engine, out: &Out<impl Write>) -> String {
 struct Out<W: Write> {
     joiner: Joiner,
     store: Option<Store>,
+    packets: Option<Packets>,
     batch: Vec<Incoming>,
     printer: EventPrinter<W>,
     events: u64,
@@ -231,10 +253,11 @@ struct Out<W: Write> {
 }
 
 impl<W: Write> Out<W> {
-    fn new(store: Option<Store>, printer: EventPrinter<W>) -> Self {
+    fn new(store: Option<Store>, packets: Option<Packets>, printer: EventPrinter<W>) -> Self {
         Self {
             joiner: Joiner::default(),
             store,
+            packets,
             batch: Vec::new(),
             printer,
             events: 0,
@@ -246,7 +269,8 @@ impl<W: Write> Out<W> {
     /// Prints what is complete. With a store, only after a batch was kept: then all have numbers.
     fn print_settled(&mut self) -> Result<(), Failure> {
         if self.store.is_some() {
-            if self.batch.len() < BATCH {
+            let packets = self.packets.as_ref().is_some_and(Packets::are_many);
+            if self.batch.len() < BATCH && !packets {
                 return Ok(());
             }
             self.keep()?;
@@ -273,11 +297,17 @@ impl<W: Write> Out<W> {
         let Some(store) = &mut self.store else {
             return Ok(());
         };
-        for (id, seq) in store.commit(&self.batch)?.events {
+        let numbers = store.commit(&self.batch)?.events;
+        for (id, seq) in &numbers {
             match seq {
-                Some(seq) => self.joiner.number(id, seq),
+                Some(seq) => self.joiner.number(*id, *seq),
                 None => self.folded += 1,
             }
+        }
+        if let Some(packets) = &mut self.packets {
+            let seqs: Vec<Option<u64>> = numbers.iter().map(|(_, seq)| *seq).collect();
+            packets.number(&self.batch, &seqs);
+            packets.write(store)?;
         }
         self.batch.clear();
         Ok(())
@@ -306,6 +336,12 @@ impl<W: Write> EventSink for Out<W> {
     fn on_settled(&mut self, id: EventId) {
         self.note(|| Incoming::Settled(id));
         self.joiner.on_settled(id);
+    }
+
+    fn on_kept(&mut self, kept: Kept<'_>) {
+        if let Some(packets) = &mut self.packets {
+            packets.push(kept);
+        }
     }
 }
 

@@ -189,6 +189,13 @@ fn store(status: &Status, out: &mut impl Write) -> io::Result<()> {
             store.dropped_requests, store.dropped_visits, store.dropped_details
         )?;
     }
+    if store.dropped_packets > 0 {
+        writeln!(
+            out,
+            "dropped   {} packets of visits: the disk was too slow for them",
+            store.dropped_packets
+        )?;
+    }
     Ok(())
 }
 

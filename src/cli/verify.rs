@@ -68,6 +68,9 @@ fn report(verification: &Verification, remembered: usize) -> String {
             after.unwrap_or(0)
         ));
     }
+    if verification.broken.is_none() {
+        text.push_str(&packets(verification));
+    }
     if let Some(Head { seq, hash }) = &verification.head {
         text.push_str(&format!("last link  {seq}:{hash}\n"));
     }
@@ -76,6 +79,24 @@ fn report(verification: &Verification, remembered: usize) -> String {
             0 => WITHOUT_HEAD,
             _ => WITH_HEAD,
         });
+    }
+    text
+}
+
+fn packets(verification: &Verification) -> String {
+    let Verification {
+        files,
+        files_pruned,
+        ..
+    } = verification;
+    let mut text = match files {
+        0 => String::new(),
+        files => format!("packets    {files} files, each as its visit's record says\n"),
+    };
+    if *files_pruned > 0 {
+        text.push_str(&format!(
+            "           {files_pruned} more were deleted for want of room, as the records say\n"
+        ));
     }
     text
 }

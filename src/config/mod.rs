@@ -34,6 +34,8 @@ pub struct Config {
     pub home: HomeConfig,
     /// Where events are kept.
     pub store: StoreConfig,
+    /// How packets of visits are kept.
+    pub evidence: EvidenceConfig,
     /// The watched hosts.
     pub hosts: Vec<HostConfig>,
     /// Canaries that stand in the configuration itself.
@@ -111,6 +113,32 @@ pub struct StoreConfig {
     pub requests_max_bytes: u64,
     /// Bytes that visits may take up; beyond, they are only counted.
     pub visits_max_bytes: u64,
+}
+
+/// `[evidence]`: how packets of visits are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceConfig {
+    /// Whether they are.
+    pub enabled: bool,
+    /// Whether the secrets of their connections are put into the files too.
+    pub secrets: bool,
+    /// Bytes of frames in one file.
+    pub visit_max_bytes: u64,
+    /// Bytes of all files.
+    pub total_max_bytes: u64,
+    /// How many files.
+    pub files_max: u64,
+}
+
+impl EvidenceConfig {
+    /// Without secrets; a few hundred visits with what their servers answered.
+    pub const DEFAULT: Self = Self {
+        enabled: true,
+        secrets: false,
+        visit_max_bytes: 1 << 20,
+        total_max_bytes: 256 << 20,
+        files_max: 10_000,
+    };
 }
 
 /// `[[host]]`

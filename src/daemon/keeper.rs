@@ -10,9 +10,11 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::alert::{Dispatcher, Latch};
 use crate::daemon::clock;
+use crate::daemon::evidence::EvidenceQueue;
 use crate::daemon::journal::{Priority, say};
 use crate::daemon::queue::{Dropped, Note, Queue, bytes_of};
 use crate::engine::event::{Event, EventId, EventKind};
+use crate::store::evidence::Numbered;
 use crate::store::{
     Acknowledge, COVERAGE, HEALTH, Incoming, Salvage, Store, StoreError, StoreOptions, StoreReader,
 };
@@ -57,6 +59,8 @@ pub struct KeeperReport {
     pub pending: usize,
     /// What was dropped on the way here, or while the store failed.
     pub dropped: Dropped,
+    /// Packets of visits that were dropped on their way to a file.
+    pub dropped_packets: u64,
     /// Alerts that wait to be acknowledged.
     pub unacknowledged: u64,
     /// Time of the newest event since the start.
@@ -94,8 +98,10 @@ impl Keeper {
         latch: Latch,
         canaries_changed: UnboundedSender<()>,
     ) -> Result<Self, KeeperError> {
-        let (store, salvage) = Store::open_or_salvage(&directory, options, clock::now())
+        let (mut store, salvage) = Store::open_or_salvage(&directory, options, clock::now())
             .map_err(KeeperError::Store)?;
+        recover_evidence(&mut store);
+        let evidence = Arc::clone(queue.evidence());
         let last_seq = StoreReader::open(&directory).and_then(|reader| reader.last_seq());
         let report = Arc::new(Mutex::new(KeeperReport {
             last_seq: last_seq.map_err(KeeperError::Store)?,
@@ -109,6 +115,7 @@ impl Keeper {
             damage: damage::check(directory.clone()),
             directory,
             store,
+            evidence,
             latch: latch.clone(),
             dispatcher: Dispatcher::new(latch),
             report: Arc::clone(&report),
@@ -164,6 +171,21 @@ impl Keeper {
     }
 }
 
+/// Completes what the last run left of files of packets.
+fn recover_evidence(store: &mut Store) {
+    match store.recover_evidence(clock::now()) {
+        Ok(0) => {}
+        Ok(files) => {
+            let text = format!("{files} files of packets were unfinished; what is whole is kept");
+            say(Priority::Info, &text);
+        }
+        Err(error) => {
+            let text = format!("cannot complete unfinished files of packets: {error}");
+            say(Priority::Error, &text);
+        }
+    }
+}
+
 /// Why there is no keeper.
 #[derive(Debug)]
 pub enum KeeperError {
@@ -182,6 +204,8 @@ struct Worker {
     /// What a look at the whole database found.
     damage: Arc<Mutex<Option<String>>>,
     store: Store,
+    /// Where packets of visits wait for the visits' numbers.
+    evidence: Arc<EvidenceQueue>,
     latch: Latch,
     dispatcher: Dispatcher,
     report: Arc<Mutex<KeeperReport>>,
@@ -321,6 +345,7 @@ impl Worker {
             );
         }
         self.note_last(numbers);
+        self.number_visits(numbers);
         let told = events_before(&self.pending, self.told);
         let mut folded = false;
         for (at, (event, (_, seq))) in events(&self.pending).zip(numbers).enumerate() {
@@ -340,6 +365,18 @@ impl Worker {
             self.latch.forget_unstored();
             self.follow();
         }
+    }
+
+    fn number_visits(&self, numbers: &[(EventId, Option<u64>)]) {
+        let Some((through, _)) = numbers.last() else {
+            return;
+        };
+        let visits = events(&self.pending).zip(numbers);
+        let visits = visits.filter_map(|(event, (id, seq))| {
+            let (seq, canary) = ((*seq)?, event.canary.clone()?);
+            Some((*id, Numbered { seq, canary }))
+        });
+        self.evidence.number(visits, *through);
     }
 
     fn note_last(&self, numbers: &[(EventId, Option<u64>)]) {
@@ -498,6 +535,7 @@ impl Worker {
         report.fault = fault.cloned();
         report.pending = self.unsettled;
         report.dropped = dropped.plus(self.dropped);
+        report.dropped_packets = self.evidence.lost();
         report.looked = Some(Instant::now());
     }
 }
@@ -507,7 +545,7 @@ fn wait_of(entry: &Incoming) -> Duration {
     match entry {
         Incoming::Event(event) if event.kind == EventKind::Request => REQUESTS_WAIT,
         Incoming::Event(_) => Duration::ZERO,
-        Incoming::Detail(_) => DETAILS_WAIT,
+        Incoming::Detail(_) | Incoming::Evidence(_) => DETAILS_WAIT,
         Incoming::Settled(_) => REQUESTS_WAIT,
     }
 }
@@ -524,7 +562,7 @@ fn is_settled(entry: &Incoming) -> bool {
 fn events(entries: &[Incoming]) -> impl Iterator<Item = &Event> {
     entries.iter().filter_map(|entry| match entry {
         Incoming::Event(event) => Some(event),
-        Incoming::Detail(_) | Incoming::Settled(_) => None,
+        Incoming::Detail(_) | Incoming::Settled(_) | Incoming::Evidence(_) => None,
     })
 }
 

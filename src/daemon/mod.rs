@@ -3,6 +3,7 @@
 //! ```text
 //! capture thread: ring -> engine -> queue        (never waits)
 //! keeper thread:  queue -> store -> light, journal
+//! evidence thread: packets of visits -> files
 //! lights thread:  state -> pins
 //! this thread:    signals, button, health and the status file whenever the capture rings
 //! ```
@@ -17,6 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::alert::Latch;
 use crate::capture::privilege;
 use crate::config::{Config, Responses};
+use crate::daemon::evidence::EvidenceKeeper;
 use crate::daemon::health::{
     Chronicle, Habit, Health, Moment, Reports, Room, SetUp, Tracker, Verdict,
 };
@@ -31,6 +33,7 @@ use crate::daemon::queue::{Note, Queue};
 use crate::daemon::sandbox::Sandbox;
 use crate::daemon::status::{Remark, Status, StatusFile};
 use crate::daemon::tap::{Tap, TapReport, TapSettings};
+use crate::engine::KeepPackets;
 use crate::engine::canary::{Home, Matcher};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::Limits;
@@ -41,6 +44,7 @@ pub use error::DaemonError;
 
 pub mod clock;
 mod error;
+mod evidence;
 mod health;
 pub(crate) mod journal;
 mod keeper;
@@ -109,6 +113,7 @@ struct Daemon {
     queue: Arc<Queue>,
     tap: Tap,
     keeper: Keeper,
+    evidence: EvidenceKeeper,
     lights: Lighting,
     keys: KeyReader,
     health: Health,
@@ -150,6 +155,8 @@ impl Daemon {
         let queue = Arc::new(Queue::default());
         let (changed, canaries_changed) = mpsc::unbounded_channel();
         let keeper = start_keeper(&config, &queue, &lights, changed)?;
+        let evidence = EvidenceKeeper::start(&config.store.directory, &queue);
+        let evidence = evidence.map_err(DaemonError::System)?;
         let matching = Matching::new();
         let first = Built::of(&config).map_err(DaemonError::Store)?;
         let (canaries, home) = (first.canaries, first.home);
@@ -164,6 +171,7 @@ impl Daemon {
             queue,
             tap,
             keeper,
+            evidence,
             lights,
             keys,
             health,
@@ -386,14 +394,16 @@ impl Daemon {
 
     fn take_over(&mut self, mut config: Config) {
         if config.store != self.config.store
+            || config.evidence != self.config.evidence
             || config.capture.memory_bytes != self.config.capture.memory_bytes
         {
             say(
                 Priority::Warning,
-                "[store] and capture.memory are taken over at the next start only",
+                "[store], [evidence] and capture.memory are taken over at the next start only",
             );
         }
         config.store.clone_from(&self.config.store);
+        config.evidence = self.config.evidence;
         if config.led != self.config.led {
             if let Err(error) = self.lights.reopen(&config.led, &self.config.led) {
                 say(Priority::Error, &format!("{error}; the old lights stay"));
@@ -434,7 +444,8 @@ impl Daemon {
         if let Some(record) = self.coverage.close(moment(set_up)) {
             self.queue.note(Note::Coverage(record));
         }
-        let kept = self.keeper.stop();
+        let packets = self.evidence.stop();
+        let kept = self.keeper.stop().and(packets);
         let report = self.keeper.report();
         self.lights.end();
         if let Err(error) = self.status.remove() {
@@ -507,6 +518,7 @@ fn start_keeper(
     let options = StoreOptions {
         requests_max_bytes: config.store.requests_max_bytes,
         visits_max_bytes: config.store.visits_max_bytes,
+        evidence: config.evidence,
     };
     Keeper::start(
         config.store.directory.clone(),
@@ -547,9 +559,13 @@ fn start_tap(
     let limits = Limits {
         memory_bytes: config.capture.memory_bytes,
     };
+    let keep = config.evidence.enabled.then_some(KeepPackets {
+        bytes_max: config.evidence.visit_max_bytes,
+        secrets: config.evidence.secrets,
+    });
     Tap::start(
         settings,
-        limits,
+        (limits, keep),
         matcher,
         Arc::clone(queue),
         activity.clone(),

@@ -114,6 +114,7 @@ impl Present<'_> {
             dropped_requests: keeper.dropped.requests,
             dropped_visits: keeper.dropped.visits,
             dropped_details: keeper.dropped.details,
+            dropped_packets: keeper.dropped_packets,
             visits_bytes: keeper.visits_bytes,
             visits_max_bytes: keeper.visits_max_bytes,
             fault: keeper.fault.clone(),

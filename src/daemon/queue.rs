@@ -1,10 +1,11 @@
 //! From the capture thread to the keeper: a bounded queue that never makes the capture wait.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink, Learned};
+use crate::daemon::evidence::EvidenceQueue;
+use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink, Kept, Learned};
 use crate::led::Activity;
 use crate::store::{CoverageRecord, HealthRecord, Incoming};
 
@@ -27,7 +28,7 @@ impl Worth {
         match entry {
             Incoming::Event(event) if event.kind == EventKind::Request => Self::Request,
             Incoming::Event(_) => Self::Visit,
-            Incoming::Detail(_) | Incoming::Settled(_) => Self::Detail,
+            Incoming::Detail(_) | Incoming::Settled(_) | Incoming::Evidence(_) => Self::Detail,
         }
     }
 
@@ -42,6 +43,7 @@ pub(super) fn bytes_of(entry: &Incoming) -> usize {
         Incoming::Event(event) => event,
         Incoming::Detail(detail) => return size_of::<Incoming>() + late_bytes(&detail.learned),
         Incoming::Settled(_) => return size_of::<Incoming>(),
+        Incoming::Evidence(_) => return size_of::<Incoming>() + EVIDENCE_BYTES,
     };
     let texts = [
         &event.canary,
@@ -76,11 +78,15 @@ fn late_bytes(learned: &Learned) -> usize {
     size_of_val(&**request) + request.method.len() + request.target.len() + lengths.sum::<usize>()
 }
 
+/// A digest and a file name.
+const EVIDENCE_BYTES: usize = 128;
+
 /// The queue. Locked for each event, never for each packet.
 #[derive(Debug, Default)]
 pub struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    evidence: Arc<EvidenceQueue>,
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +125,7 @@ impl Dropped {
             Worth::Request => self.requests += 1,
             Worth::Visit => self.visits += 1,
             // That nothing more will be said is no loss.
-            Worth::Detail => self.details += u64::from(matches!(entry, Incoming::Detail(_))),
+            Worth::Detail => self.details += u64::from(!matches!(entry, Incoming::Settled(_))),
         }
     }
 
@@ -164,7 +170,13 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, entry: Incoming) {
+    /// Where packets of visits go.
+    pub fn evidence(&self) -> &Arc<EvidenceQueue> {
+        &self.evidence
+    }
+
+    /// Puts an entry in; what finds no room is counted.
+    pub fn push(&self, entry: Incoming) {
         let (worth, bytes) = (Worth::of(&entry), bytes_of(&entry));
         let mut waiting = self.lock();
         let room = waiting.entries.len() < worth.share_of(CAPACITY)
@@ -244,6 +256,10 @@ impl EventSink for QueueSink<'_> {
 
     fn on_settled(&mut self, id: EventId) {
         self.queue.push(Incoming::Settled(id));
+    }
+
+    fn on_kept(&mut self, kept: Kept<'_>) {
+        self.queue.evidence.push(kept);
     }
 }
 

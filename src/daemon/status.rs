@@ -142,6 +142,9 @@ pub struct StoreStatus {
     /// Statuses of either, dropped on the way.
     #[serde(default)]
     pub dropped_details: u64,
+    /// Packets of visits dropped on their way to a file.
+    #[serde(default)]
+    pub dropped_packets: u64,
     /// Bytes that visits take up.
     #[serde(default)]
     pub visits_bytes: u64,

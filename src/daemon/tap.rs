@@ -14,12 +14,13 @@ use crate::capture::{
 use crate::config::Config;
 use crate::daemon::clock;
 use crate::daemon::queue::{Queue, QueueSink};
-use crate::engine::Engine;
 use crate::engine::app::tls::keylog::KeyLogEntry;
 use crate::engine::canary::Matcher;
 use crate::engine::counters::Counters;
 use crate::engine::limits::{Limits, SECRETS_WAITING_MAX};
+use crate::engine::{Engine, KeepPackets};
 use crate::led::Activity;
+use crate::store::evidence::{Counts, Interface};
 
 /// How often the thread looks up from its frames, or from a silent wire.
 const LOOK: Duration = Duration::from_secs(1);
@@ -127,7 +128,7 @@ impl Tap {
     /// [`CaptureError`] when this process may not capture, or the filter is refused.
     pub fn start(
         settings: TapSettings,
-        limits: Limits,
+        (limits, keep): (Limits, Option<KeepPackets>),
         matcher: Arc<Matcher>,
         queue: Arc<Queue>,
         activity: Activity,
@@ -142,10 +143,14 @@ impl Tap {
             retired: Mutex::default(),
             waker: Waker::new()?,
         });
+        let mut engine = Engine::new(limits, matcher);
+        if let Some(keep) = keep {
+            engine.keep_packets(keep);
+        }
         let mut worker = Worker {
             watcher: LinkWatcher::new(&settings.interface),
             settings,
-            engine: Engine::new(limits, matcher),
+            engine,
             live: None,
             opened_index: None,
             tried: Instant::now(),
@@ -285,9 +290,20 @@ impl Worker {
         );
         let fault = opened.as_ref().err().map(ToString::to_string);
         lock(&self.shared.report).fault = fault;
-        self.live = Some(opened?);
+        let live = opened?;
+        self.engine.set_source(live.source());
+        self.live = Some(live);
         self.opened_index = index;
+        self.name_interface();
         Ok(())
+    }
+
+    /// Says in the files of packets where they come from.
+    fn name_interface(&self) {
+        self.queue.evidence().set_interface(Interface {
+            name: Some(self.settings.interface.clone()),
+            filter: Some(self.settings.filter.clone()),
+        });
     }
 
     fn look(&self) -> Option<LinkState> {
@@ -357,6 +373,7 @@ impl Worker {
             if let Some(Err(error)) = outcome {
                 self.close(&error.to_string());
             }
+            self.name_interface();
             return;
         }
         self.watcher = LinkWatcher::new(&new.interface);
@@ -456,6 +473,11 @@ impl Worker {
         let stats = self.live.as_mut().and_then(|live| live.stats().ok());
         let mut report = lock(&self.shared.report);
         report.stats = sum(self.stats_before, stats.unwrap_or_default());
+        self.queue.evidence().set_counts(Counts {
+            received: report.stats.received,
+            dropped_interface: report.stats.dropped_interface,
+            dropped_kernel: report.stats.dropped_kernel,
+        });
         report.link = link;
         report.counters.clone_from(self.engine.counters());
         report.counters.secrets_dropped += self.secrets_dropped;

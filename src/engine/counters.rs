@@ -73,6 +73,8 @@ counters! {
     segments_from_servers,
     /// Segments that came once more within a moment: two ports of their way are mirrored.
     segments_doubled,
+    /// Watched connections whose frames had to make room for those of others before any visit.
+    recordings_evicted,
     /// Payload bytes seen before (retransmissions, duplicated frames).
     duplicate_bytes,
     /// Retransmitted bytes that differed from those delivered or waiting.

@@ -6,6 +6,10 @@ use serde::{Serialize, Serializer};
 
 use crate::engine::frame::Timestamp;
 
+pub use kept::{Ending, Kept, KeptFrame, RecordingId, Source};
+
+mod kept;
+
 /// Names an event within one run of the engine, so that later details find it. The store's
 /// `seq` is another number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -395,6 +399,10 @@ pub trait EventSink {
     fn on_detail(&mut self, detail: Detail);
     /// Nothing more will be learned about an earlier event.
     fn on_settled(&mut self, id: EventId);
+    /// Packets of an event's connection, where they are kept.
+    fn on_kept(&mut self, kept: Kept<'_>) {
+        let _ = kept;
+    }
 }
 
 fn display<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {

@@ -167,6 +167,32 @@ pub const FLOW_LINGER: Duration = Duration::from_secs(30);
 /// How long, in capture time, a silent flow is kept.
 pub const FLOW_IDLE: Duration = Duration::from_secs(3600);
 
+/// The part of the memory in which frames of connections wait of which it is not known yet whether
+/// they are watched: at the default some 18,000 small frames, the openings of as many seconds of a
+/// busy home's traffic.
+pub const UNDECIDED_MEMORY_DIVISOR: usize = 32;
+/// The part of the memory in which frames of watched connections wait for a visit.
+pub const WATCHED_MEMORY_DIVISOR: usize = 8;
+/// Bytes of a connection up to which its frames are kept though nothing tells yet what it is.
+pub const UNDECIDED_BYTES_PER_CONNECTION_MAX: u64 = 64 * 1024;
+/// Bytes of frames that wait because they are fragments of a datagram: a dozen of the largest.
+pub const FRAGMENT_FRAMES_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a watched connection's first frames: its handshake, without which nothing encrypted
+/// can be read, and the first request.
+pub const FIRST_FRAMES_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a watched connection's last frames, beside its first ones.
+pub const LAST_FRAMES_BYTES_MAX: usize = 192 * 1024;
+/// Connections whose frames are handed out at once.
+pub const RECORDINGS_MAX: usize = 64;
+/// How long, in capture time, a connection with a visit may be silent before what was kept of it
+/// is complete.
+pub const RECORDING_IDLE: Duration = Duration::from_secs(60);
+/// How long, in capture time, late frames of a connection that is over are waited for.
+pub const RECORDING_LINGER: Duration = Duration::from_secs(2);
+/// How long, in capture time, a watched connection's frames wait for a visit that is told only
+/// when its keys come.
+pub const OVER_FRAMES_WAIT: Duration = Duration::from_secs(75);
+
 /// Default bound on flows and buffers together: a Pi Zero 2 W has 512 MiB in all.
 pub const MEMORY_BYTES_DEFAULT: usize = 48 * 1024 * 1024;
 

@@ -16,17 +16,22 @@ use crate::engine::event::EventSink;
 use crate::engine::frame::{Frame, Timestamp};
 use crate::engine::limits::Limits;
 use crate::engine::net::{Decoder, IpPacket, Plain};
+use crate::engine::recorder::{Place, Recorder};
 use crate::engine::reporter::Reporter;
-use crate::engine::transport::{Copies, Datagram, FlowTable, Segment};
+use crate::engine::transport::{Attention, Copies, Datagram, FlowKey, FlowTable, Segment};
+
+pub use recorder::KeepPackets;
 
 pub mod app;
 pub mod canary;
 pub mod counters;
 pub mod event;
 pub mod frame;
+mod keeping;
 pub mod limits;
 pub mod link;
 pub mod net;
+mod recorder;
 mod reporter;
 pub mod transport;
 
@@ -44,6 +49,9 @@ pub struct Engine {
     flows: FlowTable<Session>,
     quic: Connections,
     reporter: Reporter,
+    /// None: packets are not kept.
+    recorder: Option<Box<Recorder>>,
+    limits: Limits,
     counters: Counters,
     now: Timestamp,
     next_tick: Timestamp,
@@ -58,6 +66,8 @@ impl Engine {
             flows: FlowTable::new(limits),
             quic: Connections::new(limits),
             reporter: Reporter::new(matcher),
+            recorder: None,
+            limits,
             counters: Counters::default(),
             now: Timestamp::default(),
             next_tick: Timestamp::default(),
@@ -68,7 +78,7 @@ impl Engine {
     pub fn on_frame(&mut self, frame: &Frame<'_>, sink: &mut impl EventSink) {
         self.counters.frames += 1;
         match Plain::of(frame) {
-            Some(plain) => self.on_plain(&plain, frame.time, sink),
+            Some(plain) => self.on_plain(&plain, frame, sink),
             None => self.on_any(frame, sink),
         }
         self.advance(frame.time, sink);
@@ -76,7 +86,7 @@ impl Engine {
 
     /// Most frames are for ports that are not read: nothing more is looked at.
     #[inline]
-    fn on_plain(&mut self, plain: &Plain<'_>, time: Timestamp, sink: &mut impl EventSink) {
+    fn on_plain(&mut self, plain: &Plain<'_>, frame: &Frame<'_>, sink: &mut impl EventSink) {
         let ports = [plain.src_port(), plain.dst_port()];
         let read = ports.map(|port| self.reporter.reads_port(port));
         if read == [false; 2] {
@@ -87,8 +97,12 @@ impl Engine {
             return;
         };
         if let Ok(segment) = Segment::parse(&packet) {
-            let (_, counters, mut way) = self.way(time, sink);
+            let (_, counters, mut way) = self.way(frame.time, sink);
             way.on_segment(&segment, read, counters);
+            let seen = way.seen;
+            if self.recorder.is_some() {
+                self.record(frame, seen, sink);
+            }
         }
     }
 
@@ -97,6 +111,11 @@ impl Engine {
         decoder.on_frame(frame, counters, &mut |packet, counters| {
             way.on_packet(packet, counters);
         });
+        let (seen, reads) = (way.seen, way.reads);
+        if let Some(recorder) = &self.recorder {
+            let seen = seen.filter(|place| reads || recorder.knows(place.tag));
+            self.record(frame, seen, sink);
+        }
     }
 
     /// The decoder, the counters, and the way that a packet goes on.
@@ -112,6 +131,9 @@ impl Engine {
             reporter: &mut self.reporter,
             sink,
             time,
+            records: self.recorder.is_some(),
+            seen: None,
+            reads: true,
         };
         (&mut self.decoder, &mut self.counters, way)
     }
@@ -131,6 +153,7 @@ impl Engine {
         while let Some(waiter) = self.reporter.secrets().take_due(self.now) {
             self.wake(waiter, sink);
         }
+        self.complete_recordings(false, sink);
     }
 
     /// The capture ended: reads what waited for a hole to be filled and closes every flow.
@@ -142,6 +165,7 @@ impl Engine {
         handler.end_closed(self.now, &mut self.counters);
         self.quic
             .finish(self.now, &mut handler.reading(&mut self.counters));
+        self.complete_recordings(true, sink);
     }
 
     /// Takes a secret of a TLS or QUIC connection, before its packets or up to a minute after.
@@ -149,9 +173,11 @@ impl Engine {
         self.counters.secrets += 1;
         let (waiters, dropped) = self.reporter.secrets().add(entry, self.now);
         self.counters.secrets_dropped += dropped;
+        self.keep_secret(entry, sink);
         for waiter in waiters {
             self.wake(waiter, sink);
         }
+        self.keep_told(sink);
     }
 
     /// Secrets may come: what a hello alone says is told later, in case its request can be read.
@@ -194,8 +220,9 @@ impl Engine {
 
     /// Bytes held by flows and buffers.
     pub fn heap_bytes(&self) -> usize {
+        let recorder = self.recorder.as_ref().map_or(0, |one| one.heap_bytes());
         let connections = self.flows.heap_bytes() + self.quic.heap_bytes();
-        connections + self.decoder.heap_bytes() + self.reporter.heap_bytes()
+        recorder + connections + self.decoder.heap_bytes() + self.reporter.heap_bytes()
     }
 
     fn wake(&mut self, waiter: Waiter, sink: &mut impl EventSink) {
@@ -231,6 +258,12 @@ struct Way<'a, K> {
     reporter: &'a mut Reporter,
     sink: &'a mut K,
     time: Timestamp,
+    /// Whether packets are kept.
+    records: bool,
+    /// What the frame was to its connection.
+    seen: Option<Place>,
+    /// Whether that connection is read, or may be.
+    reads: bool,
 }
 
 impl<K: EventSink> Way<'_, K> {
@@ -261,8 +294,10 @@ impl<K: EventSink> Way<'_, K> {
         count_direction(segment, read, counters);
         counters.segments_doubled += u64::from(self.copies.is_copy(segment, self.time));
         let mut handler = self.reporter.handler(self.sink);
-        self.flows
+        let seen = self
+            .flows
             .on_segment(segment, self.time, counters, &mut handler);
+        self.seen = seen.map(|seen| keeping::of_segment(segment, seen));
     }
 
     fn on_datagram(&mut self, datagram: &Datagram<'_>, counters: &mut Counters) {
@@ -273,8 +308,18 @@ impl<K: EventSink> Way<'_, K> {
         counters.datagrams += 1;
         let mut handler = self.reporter.handler(self.sink);
         let mut observer = handler.reading(counters);
+        let before = self.quic.len();
         self.quic.on_datagram(datagram, self.time, &mut observer);
         self.flows.leave_room_for(self.quic.heap_bytes());
+        if self.records {
+            let key = FlowKey::between(datagram.src, datagram.dst);
+            self.seen = Some(Place {
+                watched: self.reporter.take_attention() == Attention::Watched,
+                opens: self.quic.len() > before,
+                ..keeping::of_datagrams(self.flows, &key)
+            });
+            self.reads = self.quic.reads(&key);
+        }
     }
 
     fn read_ports(&self, ports: [u16; 2]) -> [bool; 2] {

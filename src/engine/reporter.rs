@@ -1,11 +1,14 @@
 //! From observations to events: what was read, which canary it met, where it came from.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::engine::app::tls::closed;
 use crate::engine::app::tls::facts::TlsFacts;
+use crate::engine::app::tls::ja4::Carrier;
+use crate::engine::app::tls::keylog::{KeyLabel, KeyLogEntry};
 use crate::engine::app::tls::secrets::Secrets;
 use crate::engine::app::{Observer, RequestHead, Session};
 use crate::engine::canary::{Doubt, Judgement, Match, Matcher, normalize_host};
@@ -13,7 +16,8 @@ use crate::engine::counters::Counters;
 use crate::engine::event::{Detail, EventId, EventSink, Learned};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::WATCHED_SERVERS_MAX;
-use crate::engine::transport::{Chunk, StreamContext, StreamHandler};
+use crate::engine::recorder::Told;
+use crate::engine::transport::{Attention, Chunk, FlowKey, StreamContext, StreamHandler};
 
 mod compose;
 
@@ -24,6 +28,27 @@ pub(super) struct Reporter {
     /// Servers that hellos for watched hosts went to.
     servers: BTreeSet<IpAddr>,
     last_id: u64,
+    /// Whether packets are kept, and the secrets of their connections.
+    keeps: Keeps,
+    /// Whether something watched was met since this was last asked.
+    met: Cell<Attention>,
+    /// Events whose packets are to be kept.
+    to_keep: Vec<ToKeep>,
+}
+
+/// What is kept beside events.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Keeps {
+    pub(super) packets: bool,
+    pub(super) secrets: bool,
+}
+
+/// An event whose packets are to be kept.
+pub(super) struct ToKeep {
+    pub(super) key: FlowKey,
+    /// Whether it came in datagrams.
+    pub(super) datagrams: bool,
+    pub(super) told: Told,
 }
 
 impl Reporter {
@@ -33,7 +58,29 @@ impl Reporter {
             secrets: Secrets::default(),
             servers: BTreeSet::new(),
             last_id: 0,
+            keeps: Keeps::default(),
+            met: Cell::default(),
+            to_keep: Vec::new(),
         }
+    }
+
+    /// Names events whose packets are to be kept, from now on.
+    pub(super) fn keep(&mut self, keeps: Keeps) {
+        self.keeps = keeps;
+    }
+
+    /// Whether there are such events.
+    pub(super) fn has_to_keep(&self) -> bool {
+        !self.to_keep.is_empty()
+    }
+
+    /// Whether something watched was met since this was last asked.
+    pub(super) fn take_attention(&self) -> Attention {
+        self.met.take()
+    }
+
+    pub(super) fn take_to_keep(&mut self) -> Vec<ToKeep> {
+        std::mem::take(&mut self.to_keep)
     }
 
     pub(super) fn set_matcher(&mut self, matcher: Arc<Matcher>) -> Arc<Matcher> {
@@ -116,8 +163,17 @@ impl<K: EventSink> StreamHandler<Session> for Handler<'_, K> {
         state.on_wake(context.time, &mut self.reading(counters));
     }
 
+    fn wants_seen(&self) -> bool {
+        self.reporter.keeps.packets
+    }
+
+    fn take_attention(&mut self) -> Attention {
+        self.reporter.take_attention()
+    }
+
     fn on_close(&mut self, time: Timestamp, state: Session, counters: &mut Counters) {
         state.on_close(time, &mut self.reading(counters));
+        self.reporter.met.take(); // it says nothing of the next connection
     }
 }
 
@@ -130,7 +186,13 @@ pub(super) struct Reading<'a, K> {
 
 impl<K: EventSink> Observer for Reading<'_, K> {
     fn is_watched(&self, authority: &[u8]) -> bool {
-        self.reporter.matcher.is_watched(authority)
+        let is_watched = self.reporter.matcher.is_watched(authority);
+        let now = match is_watched {
+            true => Attention::Watched,
+            false => Attention::Unwatched,
+        };
+        self.reporter.met.set(self.reporter.met.get().max(now));
+        is_watched
     }
 
     fn on_request(&mut self, context: &StreamContext, head: &RequestHead<'_>) -> Option<EventId> {
@@ -170,6 +232,9 @@ impl<K: EventSink> Observer for Reading<'_, K> {
         let found = seen_by(context, found, &judgement);
         let id = self.reporter.next_id();
         self.counters.events += 1;
+        if found.is_some() {
+            self.keep(id, context, Some(facts));
+        }
         self.sink
             .on_event(compose::hello(id, context, facts, host, found, judgement));
         Some(id)
@@ -244,10 +309,45 @@ impl<K: EventSink> Reading<'_, K> {
         }
         let id = self.reporter.next_id();
         self.counters.events += 1;
+        if found.is_some() {
+            self.keep(id, context, facts);
+        }
         self.sink.on_event(compose::request(
             id, context, head, facts, host, found, judgement,
         ));
         Some(id)
+    }
+
+    /// Names an event whose packets are to be kept.
+    fn keep(&mut self, id: EventId, context: &StreamContext, facts: Option<&TlsFacts>) {
+        if !self.reporter.keeps.packets {
+            return;
+        }
+        let lines = facts.filter(|_| self.reporter.keeps.secrets);
+        let lines = lines.map(|facts| self.lines_of(facts)).unwrap_or_default();
+        self.reporter.to_keep.push(ToKeep {
+            key: FlowKey::between(context.src, context.dst),
+            datagrams: facts.is_some_and(|facts| facts.carrier == Carrier::Quic),
+            told: Told {
+                id,
+                time: context.time,
+                random: facts.map(|facts| facts.random),
+                lines,
+            },
+        });
+    }
+
+    /// The secrets of a connection: those that it used, and those that wait for it.
+    fn lines_of(&mut self, facts: &TlsFacts) -> String {
+        let used = KeyLabel::ALL.into_iter().zip(facts.secrets);
+        let known = used.filter_map(|(label, used)| {
+            Some(KeyLogEntry {
+                client_random: facts.random,
+                label,
+                secret: used.or_else(|| self.reporter.secrets.find(&facts.random, label))?,
+            })
+        });
+        known.map(|entry| entry.to_line()).collect()
     }
 
     /// Whether a request is for no other canary than that which its connection's hello names.

@@ -30,15 +30,19 @@ pub(super) fn link(mut fields: Fields, prev: &str) -> Result<Link, serde_json::E
 
 /// SHA-256 as lower-case hex.
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    digest::digest(&digest::SHA256, bytes).as_ref().iter().fold(
-        String::with_capacity(64),
-        |mut hex, byte| {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+/// Bytes as lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
             for digit in [byte >> 4, byte & 15] {
                 hex.extend(char::from_digit(u32::from(digit), 16));
             }
             hex
-        },
-    )
+        })
 }
 
 #[cfg(test)]

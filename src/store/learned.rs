@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::store::EventRecord;
+use crate::store::{EventRecord, Evidence};
 
-/// What a detail says: a status, or the request of a visit that was told by its hello.
+/// What a detail says: a status, the request of a visit that was told by its hello, where its
+/// packets are.
 #[derive(Deserialize)]
 pub(super) struct Learned {
     status: Option<u16>,
@@ -24,6 +25,7 @@ pub(super) struct Learned {
     flags: Vec<Cow<'static, str>>,
     #[serde(default)]
     alterations: Vec<Cow<'static, str>>,
+    evidence: Option<Evidence>,
 }
 
 impl Learned {
@@ -39,6 +41,7 @@ impl Learned {
         put(&mut record.referer, self.referer);
         put(&mut record.forwarded_for, self.forwarded_for);
         put(&mut record.alpn, self.alpn);
+        put(&mut record.evidence, self.evidence);
         for flag in self.flags {
             if !record.flags.contains(&flag) {
                 record.flags.push(flag);

@@ -11,6 +11,7 @@
 //! | `acks` | which alerts were acknowledged |
 //! | `canaries` | minted canaries |
 //! | `floods` | visits of the present hour, by canary and client, and those that fold |
+//! | `evidence` | which visits have a file of packets, and how large |
 //! | `spans` | for each run of 1,024 `seq` its earliest and latest time, so that a search by time skips |
 //!
 //! `visits` and `requests` share one sequence, `seq`, in the order of writing.
@@ -23,6 +24,7 @@ pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
 pub use canaries::{StoredCanary, Visits};
 pub use copy::{CopyError, StoreCopy};
 pub use error::{GROUP, StoreError};
+pub use evidence::{EVIDENCE, Evidence, EvidenceDetail, EvidenceOptions};
 pub use files::make_directory;
 pub use floods::VISITS_AN_HOUR;
 pub use outbox::{Outbox, Progress};
@@ -45,6 +47,7 @@ mod canonical;
 mod chain;
 mod copy;
 mod error;
+pub mod evidence;
 mod files;
 mod floods;
 mod learned;
@@ -78,6 +81,8 @@ pub enum Incoming {
     Detail(Detail),
     /// Nothing more will be learned about an earlier event: it can be forgotten here.
     Settled(EventId),
+    /// What is to be said of a visit's packets.
+    Evidence(EvidenceDetail),
 }
 
 /// How a store is kept.
@@ -87,6 +92,8 @@ pub struct StoreOptions {
     pub requests_max_bytes: u64,
     /// Bytes that visits may take up; beyond, they are only counted.
     pub visits_max_bytes: u64,
+    /// How packets are kept.
+    pub evidence: EvidenceOptions,
 }
 
 impl Default for StoreOptions {
@@ -95,6 +102,7 @@ impl Default for StoreOptions {
         Self {
             requests_max_bytes: 100 << 20,
             visits_max_bytes: 500 << 20,
+            evidence: EvidenceOptions::DEFAULT,
         }
     }
 }

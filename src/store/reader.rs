@@ -136,7 +136,8 @@ impl StoreReader {
     /// # Errors
     /// The database cannot be read at all.
     pub fn verify(&self, remembered: &[Head]) -> Result<Verification, StoreError> {
-        self.read(|connection| verify::verify(connection, remembered))
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        self.read(|connection| verify::verify(connection, directory, remembered))
     }
 
     /// What SQLite finds wrong with the database, having read all of it; None when nothing is.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::event::{Event, EventKind, MatchKind, Origin};
+use crate::store::Evidence;
 
 /// One event with what was learned of it later: keys in the order in which they are printed, a
 /// key without a value left out. Made from a record of the store, or from an [`Event`].
@@ -95,6 +96,9 @@ pub struct EventRecord {
     /// What had been done to the canary's URL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alterations: Vec<Cow<'static, str>>,
+    /// Where its packets are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     /// Of a fold: for how many visits it stands. What they do not have in common is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -170,6 +174,7 @@ impl EventRecord {
             text: None,
             since: None,
             times: None,
+            evidence: None,
         }
     }
 
@@ -216,6 +221,7 @@ impl From<&Event> for EventRecord {
             ja4: event.ja4.clone(),
             flags: event.flags.names().map(Cow::from).collect(),
             alterations: event.alterations.names().map(Cow::from).collect(),
+            evidence: None,
             count: None,
             first: None,
             last: None,

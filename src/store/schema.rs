@@ -291,13 +291,22 @@ const FLOODS: &str = "
 ";
 const FLOODS_INDEX: &str = "CREATE INDEX floods_by_began ON floods (began);";
 
-/// Records that are neither visits nor details of them, by kind.
+/// Records that are neither visits nor details of them, by kind. Files of packets: their visit, its
+/// canary, what they take up, and the visit whose file it was first.
 const TABLES_3: &str = concat!(
     "CREATE INDEX IF NOT EXISTS visits_by_kind ON visits (",
     key!("kind"),
     ", seq) WHERE ",
     other_kinds!(),
-    ";"
+    ";
+    CREATE TABLE IF NOT EXISTS evidence (
+        seq INTEGER PRIMARY KEY,
+        canary TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        shared INTEGER NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS evidence_by_shared ON evidence (shared);
+    CREATE INDEX IF NOT EXISTS evidence_by_canary ON evidence (canary, shared);"
 );
 
 /// `requests.time`, `spans.earliest` and `spans.latest` are microseconds since the Unix epoch.

@@ -1,12 +1,17 @@
 //! Does the chain hold? Read as a stranger would: by the bytes of its records alone.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::store::walk::{Lost, Walk};
 use rusqlite::{Connection, OptionalExtension};
+
+use crate::store::evidence::{self, Evidence};
+use crate::store::schema::key;
 
 /// A link that somebody remembered: the number of a record and its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +56,10 @@ pub struct Verification {
     pub head: Option<Head>,
     /// Places where a damaged database lost records, as records in their place say.
     pub lost: Vec<Lost>,
+    /// Files of packets that are as their visits' details say.
+    pub files: u64,
+    /// Files that were deleted because of the bounds, as the chain says.
+    pub files_pruned: u64,
     /// What does not hold, and where.
     pub broken: Option<Broken>,
 }
@@ -81,6 +90,29 @@ pub enum Broken {
         seq: u64,
         /// The one before it, or none.
         before: Option<u64>,
+    },
+    /// A visit's file of packets is not there, and the chain does not say that it was deleted.
+    FileMissing {
+        /// The visit's number.
+        of: u64,
+        /// The file's name.
+        file: String,
+    },
+    /// A visit's file of packets is not the one whose hash the chain has.
+    FileChanged {
+        /// The visit's number.
+        of: u64,
+        /// The file's name.
+        file: String,
+    },
+    /// A visit's file of packets cannot be read.
+    FileUnreadable {
+        /// The visit's number.
+        of: u64,
+        /// The file's name.
+        file: String,
+        /// Why.
+        reason: String,
     },
     /// A link that was remembered is not there.
     Forgotten {
@@ -116,6 +148,20 @@ impl fmt::Display for Broken {
                 f,
                 "record {seq} is the first here and names one before it: the beginning is gone"
             ),
+            Self::FileMissing { of, file } => write!(
+                f,
+                "the packets of visit {of} are gone: there is no {file}, and the chain does not \
+                 say that it was deleted"
+            ),
+            Self::FileChanged { of, file } => write!(
+                f,
+                "the packets of visit {of} were changed: {file} has not the hash that the chain \
+                 has"
+            ),
+            Self::FileUnreadable { of, file, reason } => write!(
+                f,
+                "the packets of visit {of} cannot be checked: {file} cannot be read: {reason}"
+            ),
             Self::Forgotten { seq } => write!(
                 f,
                 "record {seq}, which was remembered, is gone: the end was cut off"
@@ -131,6 +177,7 @@ impl fmt::Display for Broken {
 /// Looks at everything, with flat memory; stops at the first thing that does not hold.
 pub(super) fn verify(
     connection: &Connection,
+    directory: &Path,
     remembered: &[Head],
 ) -> rusqlite::Result<Verification> {
     if let Some(complaint) = complaint(connection)? {
@@ -139,7 +186,7 @@ pub(super) fn verify(
             ..Verification::default()
         });
     }
-    let mut verification = chain_of(connection)?;
+    let mut verification = chain_of(connection, directory)?;
     if verification.broken.is_none() {
         verification.broken = remembered
             .iter()
@@ -156,8 +203,9 @@ pub(super) fn complaint(connection: &Connection) -> rusqlite::Result<Option<Stri
     Ok((first != "ok").then_some(first))
 }
 
-fn chain_of(connection: &Connection) -> rusqlite::Result<Verification> {
+fn chain_of(connection: &Connection, directory: &Path) -> rusqlite::Result<Verification> {
     let mut walk = Walk::default();
+    let mut verification = Verification::default();
     let mut broken = None;
     let mut statement = connection.prepare("SELECT seq, record, hash FROM visits ORDER BY seq")?;
     let mut rows = statement.query([])?;
@@ -169,6 +217,9 @@ fn chain_of(connection: &Connection) -> rusqlite::Result<Verification> {
             row.get::<_, String>(2).unwrap_or_default(),
         );
         broken = walk.step(seq, &record, &hash).err();
+        if broken.is_none() && record.contains("\"evidence\":") {
+            broken = packets(connection, directory, &record, &mut verification)?;
+        }
         if broken.is_some() {
             break;
         }
@@ -178,8 +229,61 @@ fn chain_of(connection: &Connection) -> rusqlite::Result<Verification> {
         head: walk.head,
         lost: walk.lost,
         broken,
+        ..verification
     })
 }
+
+/// A detail that names a file of packets.
+#[derive(Deserialize)]
+struct PacketsDetail {
+    kind: String,
+    of: u64,
+    evidence: Evidence,
+}
+
+/// Whether the packets that a record names are there, unless a later one says that they went.
+fn packets(
+    connection: &Connection,
+    directory: &Path,
+    record: &str,
+    verification: &mut Verification,
+) -> rusqlite::Result<Option<Broken>> {
+    let detail: Option<PacketsDetail> = serde_json::from_str(record).ok();
+    let detail = detail.filter(|detail| detail.kind == "detail" && detail.evidence.is_kept());
+    let Some(PacketsDetail { of, evidence, .. }) = detail else {
+        return Ok(None);
+    };
+    if connection.prepare_cached(PRUNED_LATER)?.exists([of])? {
+        verification.files_pruned += 1;
+        return Ok(None);
+    }
+    let file = evidence.file;
+    Ok(
+        match evidence::digest_of(&evidence::folder(directory).join(&file)) {
+            Ok((sha256, _)) if Some(&sha256) == evidence.sha256.as_ref() => {
+                verification.files += 1;
+                None
+            }
+            Ok(_) => Some(Broken::FileChanged { of, file }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Some(Broken::FileMissing { of, file })
+            }
+            Err(error) => Some(Broken::FileUnreadable {
+                of,
+                file,
+                reason: error.to_string(),
+            }),
+        },
+    )
+}
+
+const PRUNED_LATER: &str = concat!(
+    "SELECT 1 FROM visits WHERE ",
+    key!("of"),
+    " = ?1 AND ",
+    key!("evidence.state"),
+    " = 'pruned'"
+);
 
 fn against(connection: &Connection, head: &Head) -> rusqlite::Result<Option<Broken>> {
     let found: Option<String> = connection

@@ -13,8 +13,9 @@ use crate::engine::frame::Timestamp;
 use crate::store::canonical::{self, Fields};
 use crate::store::floods::Admission;
 use crate::store::{
-    Acknowledge, Acknowledged, Incoming, Salvage, StoreError, StoreOptions, StoredCanary,
-    Unacknowledged, acks, canaries, chain, files, floods, requests, salvage, schema, spans,
+    Acknowledge, Acknowledged, EvidenceDetail, Incoming, Salvage, StoreError, StoreOptions,
+    StoredCanary, Unacknowledged, acks, canaries, chain, evidence, files, floods, requests,
+    salvage, schema, spans,
 };
 
 /// The one writer of a data directory. It blocks: give it a thread of its own.
@@ -42,6 +43,8 @@ pub struct Committed {
     pub details_lost: u64,
     /// Background requests that had to go because of the cap.
     pub requests_pruned: u64,
+    /// Visits whose files of packets had to go because of the bounds.
+    pub evidence_pruned: Vec<u64>,
 }
 
 impl Store {
@@ -150,6 +153,7 @@ impl Store {
             .write(batch)
             .map_err(|error| StoreError::sqlite(&self.path, error))?;
         self.unsettled.extend(placed);
+        evidence::delete_files(&self.directory(), &committed.evidence_pruned);
         self.forget(batch);
         Ok(committed)
     }
@@ -275,6 +279,26 @@ impl Store {
         removed.map(drop).map_err(|error| self.wrong(error))
     }
 
+    /// Completes what an earlier run left of files of packets: what is whole of them is kept, and
+    /// what was to be deleted is. How many were completed.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub fn recover_evidence(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let directory = self.directory();
+        let found = evidence::recover(&self.connection, &directory, now);
+        let details = found.map_err(|error| self.wrong(error))?;
+        let batch: Vec<Incoming> = details.into_iter().map(Incoming::Evidence).collect();
+        if !batch.is_empty() {
+            self.commit(&batch)?;
+        }
+        Ok(batch.len() as u64)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new(".")).to_path_buf()
+    }
+
     fn wrong(&self, error: rusqlite::Error) -> StoreError {
         StoreError::sqlite(&self.path, error)
     }
@@ -290,6 +314,7 @@ impl Store {
         for incoming in batch {
             writing.take(&transaction, &mut tail, incoming)?;
         }
+        writing.prune_evidence(&transaction, &mut tail, batch, &self.options)?;
         tail.note(&transaction, &before)?;
         if tail.bytes_total > before.bytes_total {
             let pruned = requests::prune(&transaction, self.options.requests_max_bytes)?;
@@ -435,7 +460,39 @@ impl<'a> Writing<'a> {
             Incoming::Event(event) => self.event(transaction, tail, event),
             Incoming::Detail(detail) => self.detail(transaction, tail, detail),
             Incoming::Settled(_) => Ok(()),
+            Incoming::Evidence(detail) => {
+                evidence::note(transaction, detail)?;
+                let fields = evidence_fields(detail).map_err(unwritable)?;
+                append(transaction, tail, fields)
+            }
         }
+    }
+
+    /// The newest files of packets may be more than there is room for.
+    fn prune_evidence(
+        &mut self,
+        transaction: &Transaction<'_>,
+        tail: &mut Tail,
+        batch: &[Incoming],
+        options: &StoreOptions,
+    ) -> rusqlite::Result<()> {
+        let newest = batch.iter().rev().find_map(|incoming| match incoming {
+            Incoming::Evidence(detail) => Some(detail.time),
+            _ => None,
+        });
+        let Some(time) = newest else { return Ok(()) };
+        for of in evidence::make_room(transaction, &options.evidence)? {
+            let detail = EvidenceDetail {
+                of,
+                time,
+                evidence: evidence::pruned(of),
+                shared_with: None,
+            };
+            let fields = evidence_fields(&detail).map_err(unwritable)?;
+            append(transaction, tail, fields)?;
+            self.committed.evidence_pruned.push(of);
+        }
+        Ok(())
     }
 
     fn event(
@@ -592,6 +649,16 @@ fn detail_fields(detail: &Detail, of: u64) -> Result<Fields, serde_json::Error> 
     let mut fields = canonical::fields(&detail.learned)?;
     fields.insert("kind".into(), Value::from("detail"));
     fields.insert("of".into(), Value::from(of));
+    fields.insert("time".into(), Value::from(detail.time.to_string()));
+    Ok(fields)
+}
+
+fn evidence_fields(detail: &EvidenceDetail) -> Result<Fields, serde_json::Error> {
+    let mut fields = Fields::new();
+    let evidence = canonical::fields(&detail.evidence)?;
+    fields.insert("evidence".into(), Value::from(evidence));
+    fields.insert("kind".into(), Value::from("detail"));
+    fields.insert("of".into(), Value::from(detail.of));
     fields.insert("time".into(), Value::from(detail.time.to_string()));
     Ok(fields)
 }

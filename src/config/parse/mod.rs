@@ -10,6 +10,7 @@ use crate::config::{Config, HostConfig};
 
 mod alerts;
 mod capture;
+mod evidence;
 mod home;
 mod led;
 mod store;
@@ -31,6 +32,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
     let capture = capture::capture(top.section("capture", &mut doc), &mut doc);
     let home = home::home(top.section("home", &mut doc), &mut doc);
     let store = store::store(top.section("store", &mut doc), &mut doc);
+    let evidence = evidence::evidence(top.section("evidence", &mut doc), &mut doc);
     let hosts: Vec<HostConfig> = watched::hosts(&mut top, &mut doc);
     let canaries = watched::canaries(&mut top, &hosts, &mut doc);
     let key_logs = tls::key_logs(top.section("tls", &mut doc), &mut doc);
@@ -43,6 +45,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
         capture,
         home,
         store,
+        evidence,
         hosts,
         canaries,
         key_logs,

@@ -130,6 +130,7 @@ fn the_example_says_what_the_defaults_are() {
     let (example, defaults) = (good(EXAMPLE), good(""));
     assert_eq!(example.capture, defaults.capture);
     assert_eq!(example.home, defaults.home);
+    assert_eq!(example.evidence, defaults.evidence);
     assert_eq!(example.store, defaults.store);
     assert_eq!(example.hosts, defaults.hosts);
     assert_eq!(example.canaries, defaults.canaries);

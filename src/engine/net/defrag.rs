@@ -1,6 +1,7 @@
 //! Fragments in any order in, whole datagrams out; bounded in number, bytes and time.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use crate::engine::counters::Counters;
@@ -51,6 +52,12 @@ impl Pool {
     pub(super) fn heap_bytes(&self) -> usize {
         let table = self.waiting.capacity() * size_of::<(Key, Partial)>();
         self.bytes + table + self.order.capacity() * size_of::<Key>()
+    }
+
+    /// Names the datagram of a fragment: a hash, never 0.
+    pub(super) fn name(&self, datagram: &Datagram<'_>, fragment: Fragment, scope: Scope) -> u64 {
+        let key = Key::new(datagram, fragment.id, scope);
+        self.waiting.hasher().hash_one(key).max(1)
     }
 
     /// Takes a fragment in; the datagram's payload when it was the last that was missing.

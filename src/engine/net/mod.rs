@@ -46,6 +46,8 @@ pub struct IpPacket<'a> {
 pub struct Decoder {
     pool: Pool,
     senders: Senders,
+    /// Names the datagram that the frame brought a fragment of; 0 for none.
+    fragments: u64,
 }
 
 /// An IP packet on its way in.
@@ -111,6 +113,11 @@ impl Decoder {
         None
     }
 
+    /// Names the datagram that the last frame brought a fragment of; 0 for none.
+    pub fn take_fragments(&mut self) -> u64 {
+        std::mem::take(&mut self.fragments)
+    }
+
     /// Gives up fragments that waited too long, in capture time.
     pub fn on_tick(&mut self, now: Timestamp, counters: &mut Counters) {
         self.pool.expire(now, counters);
@@ -156,6 +163,7 @@ impl Decoder {
             return;
         };
         let (scope, now) = (step.found.scope, step.now);
+        self.fragments = self.pool.name(&datagram, fragment, scope);
         let Some(whole) = self.pool.insert(&datagram, fragment, scope, now, counters) else {
             return;
         };

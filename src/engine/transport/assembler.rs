@@ -94,6 +94,11 @@ impl<N> Assembler<N> {
         self.next_seq() == self.start
     }
 
+    /// Bytes that were delivered or given up.
+    pub(super) fn passed(&self) -> u64 {
+        self.next.saturating_sub(first_offset(self.start))
+    }
+
     /// Offset of the next byte to deliver.
     pub(super) fn next(&self) -> u64 {
         self.next

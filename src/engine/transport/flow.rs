@@ -7,7 +7,7 @@ use crate::engine::transport::assembler::{Assembler, Phase};
 use crate::engine::transport::flow_key::{KeyHash, Side};
 use crate::engine::transport::networks::{Network, Origin};
 use crate::engine::transport::queue::{Class, Links};
-use crate::engine::transport::{Direction, FiveTuple, Segment, StreamContext};
+use crate::engine::transport::{Attention, Direction, FiveTuple, Segment, StreamContext};
 
 /// A connection and what the layer above keeps for it. Every byte counts: a flood makes a million.
 /// Its addresses are not kept: whoever comes with its key brings them.
@@ -20,8 +20,7 @@ pub(super) struct Flow<S> {
     networks: [Network; 2],
     pub(super) client: Side,
     pub(super) flags: Flags,
-    /// Whether other flows may have the same key: an older or newer connection of the same ports.
-    pub(super) shares_key: bool,
+    pub(super) marks: Marks,
     /// Bytes that `state` costs on the heap, when last looked at.
     pub(super) held: u32,
     /// How many flows there were before it: of several with one key the newest has the most.
@@ -30,6 +29,44 @@ pub(super) struct Flow<S> {
     pub(super) links: Links,
     /// None until the first byte arrives, and again when closed.
     pub(super) state: Option<S>,
+}
+
+/// Small facts in one byte.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks(u8);
+
+impl Marks {
+    const SHARES_KEY: u8 = 1;
+    const UNWATCHED: u8 = 2;
+    const WATCHED: u8 = 4;
+
+    /// Whether other flows may have the same key: an older or newer connection of the same ports.
+    pub(super) const fn shares_key(self) -> bool {
+        self.0 & Self::SHARES_KEY != 0
+    }
+
+    pub(super) fn share_key(&mut self) {
+        self.0 |= Self::SHARES_KEY;
+    }
+
+    /// Whether it ever carried something that is watched.
+    pub(super) const fn attention(self) -> Attention {
+        if self.0 & Self::WATCHED != 0 {
+            Attention::Watched
+        } else if self.0 & Self::UNWATCHED != 0 {
+            Attention::Unwatched
+        } else {
+            Attention::Unknown
+        }
+    }
+
+    pub(super) fn note(&mut self, attention: Attention) {
+        self.0 |= match attention {
+            Attention::Unknown => 0,
+            Attention::Unwatched => Self::UNWATCHED,
+            Attention::Watched => Self::WATCHED,
+        };
+    }
 }
 
 /// What one side sends.
@@ -67,7 +104,7 @@ impl<S> Flow<S> {
             networks: Default::default(),
             client: guess_client(segment, side),
             flags: Flags::NONE,
-            shares_key: false,
+            marks: Marks::default(),
             held: 0,
             born: 0,
             class: Class::default(),

@@ -108,6 +108,11 @@ impl Endpoint {
 pub(super) struct KeyHash(u64);
 
 impl KeyHash {
+    /// The number.
+    pub(super) const fn get(self) -> u64 {
+        self.0
+    }
+
     /// Its bits in another order: ports in a row are a line in the plane, and would meet in few
     /// places, with bad luck in the numbers.
     pub(super) fn mixed(self) -> u64 {

@@ -18,14 +18,14 @@ use std::collections::BTreeSet;
 
 use crate::engine::counters::Counters;
 use crate::engine::frame::Timestamp;
-use crate::engine::limits::{HOLLOW_MEMORY_DIVISOR, Limits};
+use crate::engine::limits::{HOLLOW_MEMORY_DIVISOR, Limits, UNDECIDED_BYTES_PER_CONNECTION_MAX};
 use crate::engine::transport::flow::Flow;
 use crate::engine::transport::flow_key::{FlowKey, KeyHash, KeyHasher, Side};
 use crate::engine::transport::index::Index;
 use crate::engine::transport::queue::{Class, Queues};
 use crate::engine::transport::reading::Reading;
 use crate::engine::transport::slab::{Id, Slab};
-use crate::engine::transport::{FlowState, Segment, StreamHandler};
+use crate::engine::transport::{Attention, FlowState, Seen, Segment, StreamHandler};
 
 mod room;
 
@@ -102,11 +102,11 @@ impl<S: FlowState> FlowTable<S> {
         now: Timestamp,
         counters: &mut Counters,
         handler: &mut H,
-    ) {
+    ) -> Option<Seen> {
         counters.segments += 1;
         let mut run = Run::new(self, now, counters, handler);
         run.expire_timers();
-        run.on_segment(segment);
+        run.on_segment(segment)
     }
 
     /// Lets capture time pass: holes are given up, silent flows are forgotten.
@@ -119,6 +119,19 @@ impl<S: FlowState> FlowTable<S> {
         let mut run = Run::new(self, now, counters, handler);
         run.expire_timers();
         run.forget_silent();
+    }
+
+    /// Keeps within so many bytes from now on.
+    pub fn set_memory(&mut self, bytes: usize) {
+        self.limits.memory_bytes = bytes;
+    }
+
+    /// What [`Seen`] calls the connections of a key together, and the newest of them.
+    pub fn connections(&self, key: &FlowKey) -> (u64, Option<u64>) {
+        let key = self.hasher.hash(key);
+        let mut newest = None;
+        self.for_each_of(key, |id, flow| newest = newest.max(Some((flow.born, id))));
+        (key.get(), newest.map(|(_, id)| connection(key, id)))
     }
 
     /// Lets the layer above look at the flows of a key.
@@ -184,7 +197,7 @@ impl<S: FlowState> FlowTable<S> {
         self.for_each_of(key, |id, _| others.push(id));
         for id in &others {
             if let Some(flow) = self.flows.get_mut(*id) {
-                flow.shares_key = true;
+                flow.marks.share_key();
             }
         }
         !others.is_empty()
@@ -252,7 +265,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         }
     }
 
-    fn on_segment(&mut self, segment: &Segment<'_>) {
+    fn on_segment(&mut self, segment: &Segment<'_>) -> Option<Seen> {
         let (key, side) = self.table.hasher.hash_sender(&segment.tuple);
         let found = match segment.syn {
             true => self.find_opened(key, side, segment),
@@ -260,21 +273,47 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         };
         // A single byte on an unknown connection is a keep-alive's, not the stream's.
         let opens = segment.syn || segment.payload.len() > 1;
-        let found = match found {
-            None if opens && !segment.rst => self.open(key, side, segment),
-            found => found,
+        let opens = found.is_none() && opens && !segment.rst;
+        let found = match opens {
+            true => self.open(key, side, segment),
+            false => found,
         };
-        if found.is_none() {
+        let Some(id) = found else {
             self.counters.bytes_without_flow += segment.payload.len() as u64;
+            return None;
+        };
+        let second = seconds(self.now);
+        self.work(id, |reading| {
+            reading.note_seen(segment, side, second);
+            reading.on_segment(segment, side);
+        });
+        self.keep_bounds();
+        match self.handler.wants_seen() {
+            true => self.seen(id, side, opens),
+            false => None,
         }
-        if let Some(id) = found {
-            let second = seconds(self.now);
-            self.work(id, |reading| {
-                reading.note_seen(segment, side, second);
-                reading.on_segment(segment, side);
-            });
-            self.keep_bounds();
-        }
+    }
+
+    /// What a segment was to its flow, if its frame may be worth keeping.
+    fn seen(&self, id: Id, side: Side, opens: bool) -> Option<Seen> {
+        let flow = self.table.flows.get(id)?;
+        let undecided = match flow.class {
+            Class::Handshake | Class::Undecided | Class::Watched => true,
+            // It speaks something that is read, and no name was met yet.
+            Class::Idle => flow.marks.attention() == Attention::Unknown && flow.held > 0,
+            Class::Over => false,
+        };
+        let read = || flow.low.bytes.passed() + flow.high.bytes.passed();
+        let watched = flow.marks.attention() == Attention::Watched;
+        let seen = watched || (undecided && read() <= UNDECIDED_BYTES_PER_CONNECTION_MAX);
+        seen.then(|| Seen {
+            connection: connection(flow.key, id),
+            endpoints: flow.key.get(),
+            watched,
+            opens,
+            over: flow.is_closed(),
+            side: side as usize,
+        })
     }
 
     /// The flow that a SYN opens, or opened before.
@@ -302,7 +341,9 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         let mut flow = Flow::begin(key, side, segment);
         flow.links.last_seen = seconds(self.now);
         flow.born = table.born;
-        flow.shares_key = shares_key && table.share_key(key);
+        if shares_key && table.share_key(key) {
+            flow.marks.share_key();
+        }
         self.grew = true;
         let id = table.flows.insert(flow)?;
         if !table.index.insert(key, id) {
@@ -381,6 +422,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         self.grew |= held > before;
         table.held = table.held - before as usize + held as usize;
         let class = Class::from(state.interest());
+        flow.marks.note(self.handler.take_attention());
         if class != flow.class {
             table.queues.reclass(&mut table.flows, id, class);
         }
@@ -419,6 +461,11 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
             self.work(id, |reading| reading.on_deadline(side));
         }
     }
+}
+
+/// Connections of one key are told apart by their places in the table, which an odd factor spreads.
+fn connection(key: KeyHash, id: Id) -> u64 {
+    key.get() ^ u64::from(id.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// What waits in a flow, and until when.

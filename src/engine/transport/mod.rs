@@ -91,6 +91,35 @@ impl StreamContext {
     }
 }
 
+/// What a segment was to its connection, for who keeps frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Names the connection, among those that are there.
+    pub connection: u64,
+    /// Names all connections between its two endpoints.
+    pub endpoints: u64,
+    /// Whether the connection is known to carry what is watched; if not, it may.
+    pub watched: bool,
+    /// Whether it is the first that was seen of it.
+    pub opens: bool,
+    /// Whether the connection is over by now.
+    pub over: bool,
+    /// Which of the two sides sent it, 0 or 1.
+    pub side: usize,
+}
+
+/// What is known of a connection's being watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attention {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// All that was met on it is not watched.
+    Unwatched,
+    /// Something that was met on it is.
+    Watched,
+}
+
 /// How much it would cost to forget a flow. Evicted first is what says least.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Interest {
@@ -135,6 +164,14 @@ pub trait StreamHandler<S: FlowState> {
     /// client, now.
     fn on_wake(&mut self, context: &StreamContext, state: &mut S, counters: &mut Counters) {
         let _ = (context, state, counters);
+    }
+    /// Whether [`Seen`] is of use.
+    fn wants_seen(&self) -> bool {
+        false
+    }
+    /// Whether what was told since this was last asked concerned something watched.
+    fn take_attention(&mut self) -> Attention {
+        Attention::Unknown
     }
     /// The flow ended, was silent too long or was evicted.
     fn on_close(&mut self, time: Timestamp, state: S, counters: &mut Counters);

@@ -5,11 +5,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::event::{Alterations, Flags, LateRequest, MatchKind, Origin};
-use crate::store::{EventQuery, EventRecord, StoreReader};
+use crate::store::{EventQuery, EventRecord, EvidenceOptions, StoreReader};
 
 const OPTIONS: StoreOptions = StoreOptions {
     requests_max_bytes: 1 << 20,
     visits_max_bytes: 1 << 20,
+    evidence: EvidenceOptions::DEFAULT,
 };
 
 fn store() -> (TempDir, Store) {

@@ -71,6 +71,13 @@ impl Connections {
         self.bytes + self.early_birds.heap_bytes()
     }
 
+    /// Whether the newest connection between two endpoints is read, or may be.
+    pub fn reads(&self, key: &FlowKey) -> bool {
+        let newest = self.paths.get(key).and_then(|numbers| numbers.last());
+        let entry = newest.and_then(|number| self.entries.get(number));
+        entry.is_some_and(|entry| entry.connection.is_some())
+    }
+
     /// Takes a datagram; `observer` is told what is read.
     pub fn on_datagram(
         &mut self,

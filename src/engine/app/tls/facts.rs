@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use crate::engine::app::tls::client_hello::ClientHello;
 use crate::engine::app::tls::ja4::{Carrier, ja4};
+use crate::engine::app::tls::keylog::{KeyLabel, Secret};
+use crate::engine::app::tls::secrets::ClientRandom;
 use crate::engine::event::{Flags, wire_text};
 use crate::engine::limits::FIELD_BYTES_MAX;
 
@@ -21,6 +23,12 @@ pub struct TlsFacts {
     pub flags: Flags,
     /// The client that a PROXY protocol header ahead of the hello names.
     pub proxied_for: Option<IpAddr>,
+    /// What carried the hello.
+    pub carrier: Carrier,
+    /// What key logs name the connection by.
+    pub random: ClientRandom,
+    /// The secrets of the connection that were used so far, by label.
+    pub secrets: [Option<Secret>; KeyLabel::COUNT],
 }
 
 impl TlsFacts {
@@ -36,6 +44,9 @@ impl TlsFacts {
             ja4: ja4(hello, carrier),
             flags,
             proxied_for,
+            carrier,
+            random: *hello.random,
+            secrets: [None; KeyLabel::COUNT],
         }
     }
 

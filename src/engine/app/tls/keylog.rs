@@ -39,6 +39,30 @@ pub enum KeyLabel {
 }
 
 impl KeyLabel {
+    /// Those that records are opened with, in order.
+    pub(in crate::engine) const ALL: [Self; Self::COUNT] = [
+        Self::MasterSecret,
+        Self::ClientEarly,
+        Self::ClientHandshake,
+        Self::ServerHandshake,
+        Self::ClientTraffic,
+        Self::ServerTraffic,
+    ];
+
+    /// As key logs have it (RFC 9850 §2).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MasterSecret => "CLIENT_RANDOM",
+            Self::ClientEarly => "CLIENT_EARLY_TRAFFIC_SECRET",
+            Self::ClientHandshake => "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+            Self::ServerHandshake => "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+            Self::ClientTraffic => "CLIENT_TRAFFIC_SECRET_0",
+            Self::ServerTraffic => "SERVER_TRAFFIC_SECRET_0",
+            Self::PreMaster => "PMS_CLIENT_RANDOM",
+            Self::RsaPreMaster | Self::SessionMaster => "RSA",
+        }
+    }
+
     /// The first and the last in order.
     pub(super) const ENDS: [Self; 2] = [Self::MasterSecret, Self::SessionMaster];
     /// How many there are that records are opened with.
@@ -85,6 +109,18 @@ impl fmt::Display for KeyLogError {
 impl std::error::Error for KeyLogError {}
 
 impl KeyLogEntry {
+    /// The line, with its end; of a secret that is known by its connection's random bytes.
+    pub fn to_line(&self) -> String {
+        let hexadecimal =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        format!(
+            "{} {} {}\n",
+            self.label.name(),
+            hexadecimal(&self.client_random),
+            hexadecimal(self.secret.bytes())
+        )
+    }
+
     /// Reads one line, with or without its line end.
     ///
     /// # Errors
@@ -268,6 +304,7 @@ mod tests {
             assert_eq!(entry.client_random, [0xab; 32]);
             assert_eq!(entry.label, label);
             assert_eq!(entry.secret.bytes(), vec![0x0f; bytes]);
+            assert_eq!(KeyLogEntry::parse(entry.to_line().as_bytes()), Ok(entry));
         }
     }
 

@@ -152,6 +152,8 @@ impl Known {
         self.cease_waiting(observer);
         let Some(known) = &mut self.hello else { return };
         known.random = *random;
+        known.facts.random = *random;
+        known.facts.secrets = [None; KeyLabel::COUNT];
         self.names = Vec::new();
         self.secrets = [None; KeyLabel::COUNT];
         self.register(observer);
@@ -167,12 +169,20 @@ impl Known {
         let kept = self.secrets.get_mut(label.index())?;
         if kept.is_none() {
             *kept = observer.secrets()?.find(&random, label);
+            let told = self.hello.as_mut().map(|hello| &mut hello.facts.secrets);
+            if let Some(told) = told.and_then(|told| told.get_mut(label.index())) {
+                *told = *kept;
+            }
         }
         *kept
     }
 
     /// A secret that was made from what came.
     pub(super) fn keep_secret(&mut self, label: KeyLabel, secret: Secret) {
+        let told = self.hello.as_mut().map(|hello| &mut hello.facts.secrets);
+        if let Some(told) = told.and_then(|told| told.get_mut(label.index())) {
+            *told = Some(secret);
+        }
         if let Some(kept) = self.secrets.get_mut(label.index()) {
             *kept = Some(secret);
         }

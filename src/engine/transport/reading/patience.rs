@@ -139,7 +139,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
     fn is_forged_syn(&self, side: Side) -> bool {
         let bytes = &self.flow.stream(side).bytes;
         let only_syn = self.flow.state.is_none() && bytes.is_at_start() && !bytes.has_hole();
-        self.flow.shares_key && only_syn && bytes.is_waiting()
+        self.flow.marks.shares_key() && only_syn && bytes.is_waiting()
     }
 
     fn drop_waiting(&mut self, side: Side) {

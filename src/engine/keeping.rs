@@ -1,0 +1,144 @@
+//! The whole way, for who keeps packets: which frame belongs to which connection and event.
+
+use super::Engine;
+use crate::engine::app::Session;
+use crate::engine::app::tls::keylog::KeyLogEntry;
+use crate::engine::event::{EventSink, Kept, Source};
+use crate::engine::frame::Frame;
+use crate::engine::recorder::{KeepPackets, Place, Recorder, Signs, Told};
+use crate::engine::reporter::{Keeps, ToKeep};
+use crate::engine::transport::{FlowKey, FlowTable, Seen, Segment};
+
+impl Engine {
+    /// Keeps the packets of each event's connection from now on, and tells them to the listener.
+    /// They take part of the memory that flows would have.
+    pub fn keep_packets(&mut self, settings: KeepPackets) {
+        let memory = self.limits.memory_bytes;
+        self.recorder = Some(Box::new(Recorder::new(settings, memory)));
+        self.reporter.keep(Keeps {
+            packets: true,
+            secrets: settings.secrets,
+        });
+        let rest = memory - Recorder::share_of(memory);
+        self.flows.set_memory(rest);
+    }
+
+    /// What describes the frames that come from now on.
+    pub fn set_source(&mut self, source: Source) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_source(source);
+        }
+    }
+
+    /// Keeps a frame, if it is or may be of a watched connection.
+    pub(super) fn record(
+        &mut self,
+        frame: &Frame<'_>,
+        seen: Option<Place>,
+        sink: &mut impl EventSink,
+    ) {
+        let fragments = self.decoder.take_fragments();
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        let Some(place) = seen else {
+            if fragments != 0 {
+                recorder.on_fragment(fragments, frame);
+            }
+            return self.keep_told(sink);
+        };
+        let place = Place { fragments, ..place };
+        if !self.reporter.has_to_keep() {
+            return recorder.on_frame(&place, frame, &[], sink);
+        }
+        let events = self.reporter.take_to_keep();
+        let (here, elsewhere): (Vec<ToKeep>, _) = events
+            .into_iter()
+            .partition(|event| tags(&self.flows, event).0 == place.endpoints);
+        let told: Vec<Told> = here.into_iter().map(|event| event.told).collect();
+        recorder.on_frame(&place, frame, &told, sink);
+        self.keep_elsewhere(&elsewhere, sink);
+    }
+
+    /// Keeps the packets of events that no frame of theirs has just completed.
+    pub(super) fn keep_told(&mut self, sink: &mut impl EventSink) {
+        if self.reporter.has_to_keep() {
+            let events = self.reporter.take_to_keep();
+            self.keep_elsewhere(&events, sink);
+        }
+    }
+
+    fn keep_elsewhere(&mut self, events: &[ToKeep], sink: &mut impl EventSink) {
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        for event in events {
+            let (endpoints, newest) = tags(&self.flows, event);
+            recorder.on_told(endpoints, newest, &event.told, sink);
+        }
+    }
+
+    /// Tells a secret of a connection that is being kept.
+    pub(super) fn keep_secret(&mut self, entry: &KeyLogEntry, sink: &mut impl EventSink) {
+        let Some(recorder) = self.recorder.as_mut().filter(|one| one.wants_secrets()) else {
+            return;
+        };
+        if let Some(recording) = recorder.recording_of(&entry.client_random) {
+            recorder.on_secret(recording);
+            sink.on_kept(Kept::Secrets {
+                recording,
+                lines: &entry.to_line(),
+            });
+        }
+    }
+
+    /// What is over or silent is complete; at the end of the capture everything is.
+    pub(super) fn complete_recordings(&mut self, ended: bool, sink: &mut impl EventSink) {
+        self.keep_told(sink);
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        match ended {
+            true => recorder.finish(sink),
+            false => recorder.on_tick(self.now, sink),
+        }
+        self.counters.recordings_evicted = recorder.dropped();
+    }
+}
+
+/// What a segment's frame is to its connection.
+pub(super) fn of_segment(segment: &Segment<'_>, seen: Seen) -> Place {
+    Place {
+        tag: seen.connection,
+        endpoints: seen.endpoints,
+        watched: seen.watched,
+        opens: seen.opens,
+        signs: Signs::of(segment, seen),
+        fragments: 0,
+    }
+}
+
+/// What a datagram's frame is to those between the same endpoints, which count as one connection.
+pub(super) fn of_datagrams(flows: &FlowTable<Session>, key: &FlowKey) -> Place {
+    let tag = flows.connections(key).0 ^ DATAGRAMS;
+    Place {
+        tag,
+        endpoints: tag,
+        watched: false,
+        opens: false,
+        signs: Signs::default(),
+        fragments: 0,
+    }
+}
+
+/// What names all connections between an event's endpoints, and the newest of them.
+fn tags(flows: &FlowTable<Session>, event: &ToKeep) -> (u64, Option<u64>) {
+    if event.datagrams {
+        let tag = of_datagrams(flows, &event.key).tag;
+        return (tag, Some(tag));
+    }
+    flows.connections(&event.key)
+}
+
+/// Sets connections of datagrams apart from those of TCP with the same addresses and ports.
+const DATAGRAMS: u64 = 0x5bd1_e995_9d1b_54a5;

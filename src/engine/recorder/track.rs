@@ -1,0 +1,213 @@
+//! The frames of one watched connection: its first ones and its last ones, each within a bound.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::engine::event::{Ending, EventId, KeptFrame, RecordingId, Source};
+use crate::engine::frame::Timestamp;
+use crate::engine::limits::{
+    FIRST_FRAMES_BYTES_MAX, LAST_FRAMES_BYTES_MAX, OVER_FRAMES_WAIT, RECORDING_IDLE,
+    RECORDING_LINGER, RESET_WAIT, SECRET_WAIT,
+};
+use crate::engine::transport::{Seen, Segment};
+
+/// A watched connection.
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    /// Tells it from an earlier one with the same tag.
+    pub(super) number: u64,
+    /// What names all connections between its endpoints.
+    pub(super) endpoints: u64,
+    first: Vec<Held>,
+    first_bytes: usize,
+    last: VecDeque<Held>,
+    last_bytes: usize,
+    /// Frames that had to go between the first and the last.
+    pub(super) missed: u64,
+    /// Whether the frame with which the connection began is there.
+    pub(super) from_start: bool,
+    pub(super) recording: Option<Recording>,
+    /// Whether secrets of it may come, and none has.
+    pub(super) awaits_secrets: bool,
+    last_seen: Timestamp,
+    close: Close,
+}
+
+/// A track that is handed out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recording {
+    pub(super) id: RecordingId,
+    pub(super) bytes: u64,
+    /// Frames that were not kept here too, because they were handed out at once.
+    pub(super) frames: u64,
+}
+
+/// How far the connection's end has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Close {
+    fins: [bool; 2],
+    reset: bool,
+    over: bool,
+}
+
+/// A frame on the heap.
+#[derive(Debug)]
+struct Held {
+    time: Timestamp,
+    source: Source,
+    wire_len: u32,
+    bytes: Box<[u8]>,
+}
+
+/// What a frame says of its connection's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::engine) struct Signs {
+    /// The side that sent it has nothing more to send.
+    pub(in crate::engine) fin: Option<usize>,
+    /// It resets the connection.
+    pub(in crate::engine) reset: bool,
+    /// The connection is over by now.
+    pub(in crate::engine) over: bool,
+}
+
+impl Signs {
+    /// What a segment says.
+    pub(in crate::engine) fn of(segment: &Segment<'_>, seen: Seen) -> Self {
+        Self {
+            fin: segment.fin.then_some(seen.side),
+            reset: segment.rst,
+            over: seen.over,
+        }
+    }
+}
+
+impl Track {
+    pub(super) fn new(number: u64, endpoints: u64) -> Self {
+        Self {
+            number,
+            endpoints,
+            ..Self::default()
+        }
+    }
+
+    /// Notes that a frame was seen.
+    pub(super) fn note(&mut self, time: Timestamp, signs: Signs) {
+        self.last_seen = self.last_seen.max(time);
+        if let Some(fin) = signs.fin.and_then(|side| self.close.fins.get_mut(side)) {
+            *fin = true;
+        }
+        self.close.reset |= signs.reset;
+        self.close.over |= signs.over;
+    }
+
+    /// Keeps a frame for a visit that may still come.
+    pub(super) fn push(&mut self, frame: &KeptFrame<'_>) {
+        let held = Held {
+            time: frame.time,
+            source: frame.source,
+            wire_len: frame.wire_len,
+            bytes: frame.bytes.into(),
+        };
+        let bytes = held.heap_bytes();
+        let begins = self.last.is_empty() && self.missed == 0;
+        if begins && self.first_bytes + bytes <= FIRST_FRAMES_BYTES_MAX {
+            self.first_bytes += bytes;
+            self.first.push(held);
+            return;
+        }
+        self.last_bytes += bytes;
+        self.last.push_back(held);
+        while self.last_bytes > LAST_FRAMES_BYTES_MAX {
+            let Some(oldest) = self.last.pop_front() else {
+                return;
+            };
+            self.last_bytes -= oldest.heap_bytes();
+            self.missed += 1;
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.first_bytes + self.last_bytes + size_of::<Self>()
+    }
+
+    /// Gives out all frames, in order, each with whether it is the one that was seen at `time` (of
+    /// several the last).
+    pub(super) fn give_out(&self, time: Timestamp, mut take: impl FnMut(KeptFrame<'_>, bool)) {
+        let all = || self.first.iter().chain(&self.last);
+        let marked = all().enumerate().filter(|(_, held)| held.time == time);
+        let marked = marked.last().map(|(at, _)| at);
+        for (at, held) in all().enumerate() {
+            let frame = KeptFrame {
+                time: held.time,
+                source: held.source,
+                wire_len: held.wire_len,
+                bytes: &held.bytes,
+            };
+            take(frame, Some(at) == marked);
+        }
+    }
+
+    /// The last frames need not be kept any more: they were handed out. The first ones are, for
+    /// another visit later.
+    pub(super) fn forget_last(&mut self, handed_out: u64) {
+        self.missed += self.last.len() as u64 + handed_out;
+        self.last.clear();
+        self.last.shrink_to_fit();
+        self.last_bytes = 0;
+    }
+
+    /// How the connection ended, if nothing more is to be expected of it, nor its secrets where
+    /// they are wanted.
+    pub(super) fn ending(&self, now: Timestamp, secrets: bool) -> Option<Ending> {
+        let silent = now.since(self.last_seen);
+        if secrets && self.awaits_secrets && silent <= SECRET_WAIT {
+            return None;
+        }
+        let closing = self.close.fins == [true, true];
+        match self.close {
+            Close {
+                over: true, reset, ..
+            } if silent >= RECORDING_LINGER => Some(if reset && !closing {
+                Ending::Reset
+            } else {
+                Ending::Closed
+            }),
+            // The reset may be forged, or a byte may still be missing: then more will come.
+            Close { reset: true, .. } if silent >= UNSURE_WAIT => Some(Ending::Reset),
+            _ if closing && silent >= UNSURE_WAIT => Some(Ending::Closed),
+            _ if silent >= RECORDING_IDLE => Some(Ending::Idle),
+            _ => None,
+        }
+    }
+
+    /// Whether no visit can come of it any more.
+    pub(super) fn is_spent(&self, now: Timestamp) -> bool {
+        let over = self.close.over || self.close.reset || self.close.fins == [true, true];
+        over && now.since(self.last_seen) >= OVER_FRAMES_WAIT
+    }
+}
+
+impl Held {
+    fn heap_bytes(&self) -> usize {
+        self.bytes.len() + size_of::<Self>() + ALLOCATION_BYTES
+    }
+}
+
+/// Longer than the engine waits before it believes a reset.
+const UNSURE_WAIT: Duration = RESET_WAIT.saturating_mul(2);
+/// What the allocator adds to each frame.
+const ALLOCATION_BYTES: usize = 16;
+
+/// What is told of an event whose connection is to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Told {
+    /// The event.
+    pub(in crate::engine) id: EventId,
+    /// Its time, which is that of the frame that completed it.
+    pub(in crate::engine) time: Timestamp,
+    /// The random bytes of its connection's hello, by which key logs name it.
+    pub(in crate::engine) random: Option<[u8; 32]>,
+    /// What is known of its connection's secrets, as lines of a key log.
+    pub(in crate::engine) lines: String,
+}

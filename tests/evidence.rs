@@ -1,0 +1,282 @@
+//! The packets that are kept of each visit, for every capture under `tests/captures`: they hold the
+//! visit, whoever reads them.
+
+#![cfg(feature = "daemon")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may assert in the plainest way"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Mutex;
+
+use ring::digest::{SHA256, digest};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// One folder, and a configuration by which all that is read there is a visit.
+struct Case {
+    name: String,
+    folder: PathBuf,
+    config: String,
+}
+
+/// A replay whose store was kept.
+struct Kept {
+    place: TempDir,
+    config: PathBuf,
+    visits: Vec<Value>,
+    replayed: Mutex<BTreeMap<String, Output>>,
+}
+
+#[test]
+fn the_packets_of_each_visit_replay_to_the_same_visit() {
+    let (files, wrong) = each_case(&|kept, visit| {
+        let output = kept.replayed(visit);
+        let same = lines(&output.stdout)
+            .into_iter()
+            .any(|line| same_visit(visit, line));
+        (!same).then(|| {
+            format!(
+                "  {visit}\n  gives {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+    });
+    assert!(files > 400, "only {files} files");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Keeps every case, and holds each visit with a file against `check`. How many there were, and
+/// what is wrong.
+fn each_case(check: &(dyn Fn(&Kept, &Value) -> Option<String> + Sync)) -> (usize, Vec<String>) {
+    let cases = Mutex::new(cases().into_iter());
+    let found = Mutex::new((0, Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = cases.lock().unwrap().next() else {
+                        return;
+                    };
+                    let (files, wrong) = case.check(check);
+                    let mut found = found.lock().unwrap();
+                    found.0 += files;
+                    found.1.extend(wrong);
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+impl Case {
+    fn check(&self, check: &dyn Fn(&Kept, &Value) -> Option<String>) -> (usize, Vec<String>) {
+        let kept = self.keep();
+        let mut wrong = Vec::new();
+        for visit in &kept.visits {
+            let file = kept.file(visit);
+            let name = format!("{}.pcapng", visit["seq"]);
+            let Ok(bytes) = fs::read(&file) else {
+                wrong.push(format!("{}: no {}", self.name, file.display()));
+                continue;
+            };
+            let hash = digest(&SHA256, &bytes);
+            let hex: String = hash
+                .as_ref()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            if visit["evidence"]["sha256"] != hex || visit["evidence"]["file"] != name {
+                wrong.push(format!("{}: wrong hash: {visit}", self.name));
+            }
+            if let Some(difference) = check(&kept, visit) {
+                wrong.push(format!("{}:\n{difference}", self.name));
+            }
+        }
+        (kept.visits.len(), wrong)
+    }
+
+    fn keep(&self) -> Kept {
+        let place = tempfile::tempdir().unwrap();
+        let config = place.path().join("canarytap.toml");
+        fs::write(&config, &self.config).unwrap();
+        let keys = self.folder.join("keys.log");
+        let store = place.path().join("data");
+        replay(&config, Some(&store), &[self.capture(), keys]);
+        let verified = canarytap(&["--data".into(), store.clone(), "verify".into()]);
+        assert!(verified.status.success(), "{}: {verified:?}", self.name);
+        let log = [
+            "--data".into(),
+            store,
+            "log".into(),
+            "--format".into(),
+            "jsonl".into(),
+        ];
+        let mut visits = lines(&canarytap(&log).stdout);
+        visits.retain(|event| event["kind"] == "visit");
+        Kept {
+            place,
+            config,
+            visits,
+            replayed: Mutex::default(),
+        }
+    }
+
+    fn capture(&self) -> PathBuf {
+        let files = files(&self.folder).into_iter();
+        let is_capture = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with("capture.")
+        };
+        files.filter(is_capture).last().unwrap()
+    }
+}
+
+impl Kept {
+    /// What a replay of a visit's file says; visits on one connection share theirs.
+    fn replayed(&self, visit: &Value) -> Output {
+        let hash = visit["evidence"]["sha256"].as_str().unwrap_or_default();
+        let mut replayed = self.replayed.lock().unwrap();
+        let output = replayed
+            .entry(hash.to_owned())
+            .or_insert_with(|| replay(&self.config, None, &[self.file(visit)]));
+        output.clone()
+    }
+
+    fn file(&self, visit: &Value) -> PathBuf {
+        let name = visit["evidence"]["file"].as_str().unwrap_or("none");
+        self.place.path().join("data/evidence").join(name)
+    }
+}
+
+/// Connections whose beginning is too long for what is kept before anything watched was met.
+const BEYOND_BOUNDS: [&str; 2] = [
+    "http2-continuation-flood",
+    "tcp-hole-beyond-the-bound-in-bytes",
+];
+
+/// The cases with a configuration of their own, and those that get one by which each of their
+/// requests is a visit.
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for folder in files(&root()) {
+        if BEYOND_BOUNDS.iter().any(|name| folder.ends_with(name)) {
+            continue;
+        }
+        let Ok(expected) = fs::read(folder.join("expected.jsonl")) else {
+            continue;
+        };
+        let own = fs::read_to_string(folder.join("canarytap.toml")).ok();
+        let config = own.or_else(|| all_are_canaries(&lines(&expected)));
+        let Some(config) = config else { continue };
+        cases.push(Case {
+            name: folder.file_name().unwrap().to_string_lossy().into_owned(),
+            config: format!("{config}\n[evidence]\nsecrets = true\n"),
+            folder,
+        });
+    }
+    cases
+}
+
+fn all_are_canaries(events: &[Value]) -> Option<String> {
+    let (mut hosts, mut urls) = (BTreeSet::new(), BTreeSet::new());
+    for event in events {
+        let host = event["host"].as_str().unwrap_or_default();
+        let target = event["target"].as_str().unwrap_or_default();
+        let named = host.contains(|c: char| c.is_ascii_alphabetic()) && !host.contains(':');
+        let plain = target
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        if named && plain && target.starts_with('/') && target.len() < 2000 {
+            hosts.insert(host);
+            urls.insert(format!("http://{host}{target}"));
+        }
+    }
+    let hosts: Vec<String> = hosts
+        .iter()
+        .map(|host| format!("[[host]]\nname = \"{host}\"\n"))
+        .collect();
+    let canaries: Vec<String> = urls
+        .iter()
+        .map(|url| format!("[[canary]]\nurl = '{url}'\nchannel = \"c\"\n"))
+        .collect();
+    let config = format!(
+        "[capture]\nports = \"all\"\n{}{}",
+        hosts.join(""),
+        canaries.join("")
+    );
+    (!urls.is_empty()).then_some(config)
+}
+
+/// Whether a replay of the packets tells the same. A visit that was known by its hello first is known
+/// by its request at once, where keys stand before packets.
+fn same_visit(visit: &Value, replayed: Value) -> bool {
+    let late = visit["flags"].to_string().contains("late_key");
+    let [mut visit, mut replayed] = [without_store(visit.clone()), without_store(replayed)];
+    if late {
+        for event in [&mut visit, &mut replayed] {
+            event.as_object_mut().unwrap().remove("time");
+        }
+    }
+    visit == replayed
+}
+
+/// What the store adds is not in the capture; and in the file keys stand before packets.
+fn without_store(mut event: Value) -> Value {
+    if let Some(flags) = event.get_mut("flags").and_then(Value::as_array_mut) {
+        flags.retain(|flag| flag != "late_key");
+        if flags.is_empty() {
+            event.as_object_mut().unwrap().remove("flags");
+        }
+    }
+    for key in ["seq", "evidence"] {
+        event.as_object_mut().unwrap().remove(key);
+    }
+    event
+}
+
+fn replay(config: &Path, store: Option<&Path>, files: &[PathBuf]) -> Output {
+    let mut arguments: Vec<PathBuf> = ["replay", "--format", "jsonl", "-c"].map(Into::into).into();
+    arguments.push(config.into());
+    if let Some(store) = store {
+        arguments.extend(["--store".into(), store.into()]);
+    }
+    for file in files {
+        match file.extension() {
+            Some(end) if end == "log" && !file.exists() => {}
+            Some(end) if end == "log" => arguments.extend(["--keys".into(), file.clone()]),
+            _ => arguments.push(file.clone()),
+        }
+    }
+    canarytap(&arguments)
+}
+
+fn canarytap(arguments: &[PathBuf]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_canarytap"));
+    command.args(arguments).output().unwrap()
+}
+
+fn lines(text: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(text);
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures")
+}
