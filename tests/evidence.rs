@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
+use canarytap::engine::frame::Timestamp;
+use canarytap::store::{Store, StoreOptions};
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,6 +53,73 @@ fn the_packets_of_each_visit_replay_to_the_same_visit() {
     });
     assert!(files > 400, "only {files} files");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn verify_names_packets_that_were_changed_or_taken_away() {
+    let kept = case("http1-head-skype-2013").keep();
+    let file = kept.file(&kept.visits[0]);
+    let verified = kept.verify();
+    assert!(verified.1.contains("packets    1 files"), "{}", verified.1);
+    let bytes = fs::read(&file).unwrap();
+    for at in [0, 100, bytes.len() / 2, bytes.len() - 1] {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(&file, changed).unwrap();
+        let (status, text) = kept.verify();
+        assert_eq!(status, Some(1), "{text}");
+        assert!(text.contains("the packets of visit 1 were changed"), "{text}");
+    }
+    fs::remove_file(&file).unwrap();
+    let (status, text) = kept.verify();
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("the packets of visit 1 are gone"), "{text}");
+}
+
+#[test]
+fn what_is_deleted_for_want_of_room_is_told_and_is_not_missing() {
+    let mut case = case("altered-www");
+    case.config.push_str("files_max = 2\n");
+    let kept = case.keep();
+    assert_eq!(kept.visits.len(), 5);
+    let left = files(&kept.place.path().join("data/evidence"));
+    assert_eq!(left.len(), 2, "{left:?}");
+    let pruned = |visit: &&Value| visit["evidence"]["state"] == "pruned";
+    assert_eq!(kept.visits.iter().filter(pruned).count(), 3);
+    let (status, text) = kept.verify();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("3 more were deleted for want of room"), "{text}");
+}
+
+#[test]
+fn a_file_that_a_power_cut_left_unfinished_is_completed_at_the_next_start() {
+    let whole = case("http1-head-skype-2013").keep();
+    let bytes = fs::read(whole.file(&whole.visits[0])).unwrap();
+    let mut case = case("http1-head-skype-2013");
+    case.config.push_str("enabled = false\n");
+    for cut in [1, bytes.len() / 2, bytes.len() - 30] {
+        let kept = case.keep();
+        let folder = kept.place.path().join("data/evidence");
+        assert!(!folder.exists());
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("1.pcapng"), [&bytes[..cut], &[0; 50]].concat()).unwrap();
+        let data = kept.place.path().join("data");
+        let mut store = Store::open(&data, StoreOptions::default()).unwrap();
+        assert_eq!(store.recover_evidence(Timestamp::from_nanos(1)).unwrap(), 1);
+        assert_eq!(store.recover_evidence(Timestamp::from_nanos(1)).unwrap(), 0);
+        drop(store);
+        let (status, text) = kept.verify();
+        assert_eq!(status, Some(0), "{text}");
+        let length = fs::metadata(folder.join("1.pcapng")).unwrap().len() as usize;
+        assert!(length <= cut && length + 400 > cut, "{length} of {cut}");
+        let log = kept.log();
+        assert_eq!(log[0]["evidence"]["ended"], "interrupted", "{log:?}");
+    }
+}
+
+fn case(name: &str) -> Case {
+    let mut cases = cases().into_iter();
+    cases.find(|case| case.name == name).unwrap()
 }
 
 /// Keeps every case, and holds each visit with a file against `check`. How many there were, and
@@ -140,6 +209,23 @@ impl Case {
 }
 
 impl Kept {
+    fn data(&self) -> PathBuf {
+        self.place.path().join("data")
+    }
+
+    /// Exit status and text.
+    fn verify(&self) -> (Option<i32>, String) {
+        let output = canarytap(&["--data".into(), self.data(), "verify".into()]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text)
+    }
+
+    fn log(&self) -> Vec<Value> {
+        let log = ["log", "--format", "jsonl"].map(PathBuf::from);
+        let arguments = ["--data".into(), self.data()].into_iter().chain(log);
+        lines(&canarytap(&arguments.collect::<Vec<_>>()).stdout)
+    }
+
     /// What a replay of a visit's file says; visits on one connection share theirs.
     fn replayed(&self, visit: &Value) -> Output {
         let hash = visit["evidence"]["sha256"].as_str().unwrap_or_default();
