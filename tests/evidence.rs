@@ -68,7 +68,10 @@ fn verify_names_packets_that_were_changed_or_taken_away() {
         fs::write(&file, changed).unwrap();
         let (status, text) = kept.verify();
         assert_eq!(status, Some(1), "{text}");
-        assert!(text.contains("the packets of visit 1 were changed"), "{text}");
+        assert!(
+            text.contains("the packets of visit 1 were changed"),
+            "{text}"
+        );
     }
     fs::remove_file(&file).unwrap();
     let (status, text) = kept.verify();
@@ -88,7 +91,10 @@ fn what_is_deleted_for_want_of_room_is_told_and_is_not_missing() {
     assert_eq!(kept.visits.iter().filter(pruned).count(), 3);
     let (status, text) = kept.verify();
     assert_eq!(status, Some(0), "{text}");
-    assert!(text.contains("3 more were deleted for want of room"), "{text}");
+    assert!(
+        text.contains("3 more were deleted for want of room"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -204,7 +210,7 @@ impl Case {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             name.starts_with("capture.")
         };
-        files.filter(is_capture).last().unwrap()
+        files.rfind(is_capture).unwrap()
     }
 }
 

@@ -19,12 +19,12 @@ pub struct AlertArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum AlertCommand {
-    /// Hand every new alert to each [[alert]] of the configuration, until stopped. This is the
+    /// Hand every new alert to each `[[alert]]` of the configuration, until stopped. This is the
     /// second service
     Run,
-    /// Send a test to each [[alert]], or to those that are named
+    /// Send a test to each `[[alert]]`, or to those that are named
     Test {
-        /// Names of [[alert]]s
+        /// Names of `[[alert]]` tables
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },

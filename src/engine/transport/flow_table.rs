@@ -4,7 +4,8 @@
 //! A SYN whose number is not the one that a flow began with opens a second flow under the same
 //! key, and the old one stays: each segment goes to the flow whose place in the sequence it is
 //! nearest to. A forged or stale SYN so costs an empty record and takes nothing from the live
-//! connection; a real one is read from its first byte. There are at most [`FLOWS_PER_KEY_MAX`];
+//! connection; a real one is read from its first byte. There are at most
+//! [`FLOWS_PER_KEY_MAX`](crate::engine::limits::FLOWS_PER_KEY_MAX);
 //! an empty one makes room first.
 //!
 //! # Memory
