@@ -14,7 +14,7 @@ const FRAGMENTS: &str = "ip[6:2] & 0x3fff != 0 or ip6[6] == 44";
 /// Mirrors that come wrapped in IP.
 const TUNNELS: &str = "ip proto 4 or ip proto 41 or ip proto 47 or ip6 proto 4 or ip6 proto 41 \
                        or ip6 proto 47 or udp dst port 4789 or udp dst port 8472 or udp dst port 6081";
-/// IPv6 packets whose first extension header is not TCP: the word `tcp` does not see behind it.
+/// IPv6 packets that begin with an extension header: the words `tcp` and `udp` do not see behind it.
 const EXTENDED: &str = "ip6[6] == 0 or ip6[6] == 43 or ip6[6] == 60 or ip6[6] == 51";
 
 /// SYN, over either version of IP.
@@ -30,24 +30,32 @@ const HEADS: &str = "tcp[13] & 7 != 0 or tcp[((tcp[12] & 0xf0) >> 2)] = 0x48 \
                      or ip6[40 + ((ip6[52] & 0xf0) >> 2)] = 0x48 \
                      or ip6[40 + ((ip6[52] & 0xf0) >> 2)] = 0x16))";
 
-/// The filter for TCP on `ports`; `addresses`, when there are any, are the watched servers'.
+/// The same for QUIC: packets with long headers, of which a server sends a handful for each
+/// connection. Where TCP has a status line, QUIC has nothing that the kernel could tell apart.
+const LONG_HEADERS: &str = "udp[8] & 0x80 != 0 or (ip6 and ip6[48] & 0x80 != 0)";
+
+/// The filter for TCP and UDP on `ports`; `addresses`, when there are any, are the watched
+/// servers'.
 ///
 /// With [`Responses::Heads`] a server's bulk data stay out, where the filter can tell it: not
 /// behind tags and tunnels, and not with every port, when nothing tells the server's side.
 pub fn expression(ports: &PortSet, addresses: &[IpAddr], responses: Responses) -> String {
     let mut plain = match (ports, responses) {
-        (PortSet::All, _) => "tcp".to_owned(),
+        (PortSet::All, _) => "tcp or udp".to_owned(),
         (PortSet::Some(ports), Responses::All) => {
-            format!("tcp and ({})", alternatives(ports, "port"))
+            format!("(tcp or udp) and ({})", alternatives(ports, "port"))
         }
-        (PortSet::Some(ports), Responses::Heads) => format!(
-            "tcp and ({} or (({}) and ({HEADS})))",
-            alternatives(ports, "dst port"),
-            alternatives(ports, "src port"),
-        ),
+        (PortSet::Some(ports), Responses::Heads) => {
+            let to_server = alternatives(ports, "dst port");
+            let to_client = alternatives(ports, "src port");
+            format!(
+                "(tcp and ({to_server} or (({to_client}) and ({HEADS})))) \
+                 or (udp and ({to_server} or (({to_client}) and ({LONG_HEADERS}))))"
+            )
+        }
     };
     if !addresses.is_empty() {
-        plain = format!("{plain} and ({})", alternatives(addresses, "host"));
+        plain = format!("({plain}) and ({})", alternatives(addresses, "host"));
     }
     format!("({plain}) or {WRAPPED} or {FRAGMENTS} or {EXTENDED} or {TUNNELS}")
 }
@@ -167,6 +175,46 @@ mod tests {
             assert!(program.filter(&answer(six, b"\x16\x03\x03")), "{six}");
             assert!(!program.filter(&answer(six, b"bulk data")), "{six}");
             assert!(!program.filter(&answer(six, b"")), "{six}");
+        }
+    }
+
+    fn datagram(six: bool, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+        let link = PacketBuilder::ethernet2([2; 6], [4; 6]);
+        let ip = if six {
+            link.ipv6([1; 16], [2; 16], 60)
+        } else {
+            link.ipv4([192, 168, 1, 10], [203, 0, 113, 9], 60)
+        };
+        let mut bytes = Vec::new();
+        ip.udp(ports.0, ports.1).write(&mut bytes, payload).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn datagrams_pass_by_their_ports_and_with_heads_only_as_long_headers() {
+        let program = |ports: &PortSet, responses| {
+            Capture::dead(Linktype::ETHERNET)
+                .unwrap()
+                .compile(&expression(ports, &[], responses), true)
+                .unwrap()
+        };
+        let all = program(&web(), Responses::All);
+        let heads = program(&web(), Responses::Heads);
+        let any = program(&PortSet::All, Responses::All);
+        let (up, down, other) = ((50_000, 443), (443, 50_000), (50_000, 53));
+        for six in [false, true] {
+            for (ports, first, passes) in [
+                (up, 0x40, [true, true]),
+                (up, 0xc0, [true, true]),
+                (down, 0xc0, [true, true]),
+                (down, 0x40, [true, false]),
+                (other, 0xc0, [false, false]),
+            ] {
+                let frame = datagram(six, ports, &[first; 30]);
+                let found = [all.filter(&frame), heads.filter(&frame)];
+                assert_eq!(found, passes, "{six} {ports:?} {first:x}");
+                assert!(any.filter(&frame));
+            }
         }
     }
 
