@@ -6,8 +6,8 @@
 
 Each recording is a file in `recordings/`: the datagrams of both sides in their order, each with the
 number of the client's address, the key log, the client's first hello, and the requests, each with
-the place of the datagram that completed its head. Both sides are aioquic; run this with the Python
-that has it (`scripts/deps` makes one: target/tools/aioquic/bin/python). Speaks over loopback only.
+the place of the datagram that completed its head. Both sides are aioquic, but for one
+client: Chromium (Debian's package). Run this with the Python that has aioquic (`scripts/deps` makes one: target/tools/aioquic/bin/python). Speaks over loopback only.
 Keys are drawn anew each time; `make.py` never runs this.
 """
 
@@ -90,9 +90,11 @@ talk("2013", get("/x/login.html?user=tbtest&password=geheim", "HEAD"))
 class Tape:
     """Writes down each datagram as it is sent."""
 
-    def __init__(self):
+    def __init__(self, is_alone=False):
+        self.is_alone = is_alone  # without the client, which is another program
         self.passed, self.server, self.clients = [], None, []
         self.heard, self.places = 0, {}  # datagrams that reached the server, where requests were complete
+        self.heads = {}
 
     def note(self, transport, data):
         port = transport.get_extra_info("sockname")[1]
@@ -106,6 +108,7 @@ class Tape:
         """The last datagram that reached the server completed a request."""
         places = [place for place, (side, *_) in enumerate(self.passed) if side == "C"]
         self.places[head[b":path"].decode()] = places[self.heard - 1]
+        self.heads[head[b":path"].decode()] = head
 
     def path(self, port):
         if port not in self.clients:
@@ -131,20 +134,24 @@ plain_received = QuicServer.datagram_received
 def datagram_received(self, data, addr):
     if TAPE is not None:
         TAPE.heard += 1
+        if TAPE.is_alone:
+            TAPE.passed.append(["C", TAPE.path(addr[1]), data.hex()])
     plain_received(self, data, addr)
 
 
 QuicServer.datagram_received = datagram_received
-plain_hello = tls.Context._client_send_hello
+plain_pull = tls.pull_client_hello
 HELLOS = []
 
 
-def send_hello(self, output_buf):
-    plain_hello(self, output_buf)
-    HELLOS.append(output_buf.data)
+def pull_client_hello(buf):
+    start = buf.tell()
+    hello = plain_pull(buf)
+    HELLOS.append(buf.data_slice(start, buf.tell()))
+    return hello
 
 
-tls.Context._client_send_hello = send_hello
+tls.pull_client_hello = pull_client_hello
 
 
 class Server(QuicConnectionProtocol):
@@ -236,16 +243,52 @@ class Rebound(asyncio.DatagramProtocol):
         self.client.datagram_received(data, addr)
 
 
+async def browse(folder):
+    """A headless Chromium, which speaks QUIC at once and believes the server."""
+    global TAPE
+    cert, key, keys = folder / "cert.pem", folder / "key.pem", folder / "keys.log"
+    make_certificate(cert, key)
+    script = f"openssl x509 -in {cert} -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary"
+    der = subprocess.run(["sh", "-c", script + " | base64"], check=True, capture_output=True, text=True).stdout.strip()
+    serving = configuration(False, secrets_log_file=keys.open("w"))
+    serving.load_cert_chain(cert, key)
+    server = await serve("127.0.0.1", 0, configuration=serving, create_protocol=Server)
+    port = server._transport.get_extra_info("sockname")[1]
+    TAPE = Tape(is_alone=True)
+    TAPE.server = port
+    HELLOS.clear()
+    browser = await asyncio.create_subprocess_exec(
+        "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
+        f"--origin-to-force-quic-on={HOST}:{port}", f"--ignore-certificate-errors-spki-list={der}",
+        f"--host-resolver-rules=MAP {HOST} 127.0.0.1", "--dump-dom", f"https://{HOST}:{port}/browser",
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    page, _ = await asyncio.wait_for(browser.communicate(), 60)
+    assert b"a page" in page, page
+    await settle()
+    said = [{"method": head[b":method"].decode(), "host": HOST, "target": target, "status": 200,
+             "place": TAPE.places[target], "user_agent": head[b"user-agent"].decode(),
+             **({"referer": head[b"referer"].decode()} if b"referer" in head else {})}
+            for target, head in TAPE.heads.items()]
+    passed, TAPE = TAPE.passed, None
+    server.close()
+    serving.secrets_log_file.close()
+    return passed, keys.read_text(), said, HELLOS[0].hex()
+
+
 async def settle():
     await asyncio.sleep(0.15)
+
+
+def make_certificate(cert, key):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={HOST}", "-days", "9",
+                    "-addext", f"subjectAltName=DNS:{HOST}", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
 
 
 async def run(case, folder):
     global TAPE
     cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={HOST}", "-days", "9",
-                    "-addext", f"subjectAltName=DNS:{HOST}", "-keyout", key, "-out", cert],
-                   check=True, capture_output=True)
+    make_certificate(cert, key)
     tickets, kept, keys = {}, [], folder / "keys.log"
     serving = configuration(False, **case.server)
     serving.load_cert_chain(cert, key)
@@ -311,11 +354,14 @@ async def take(step, client, said):
 
 
 def main(names):
-    for name in names or CASES:
-        with tempfile.TemporaryDirectory() as folder:
-            passed, keys, said, hello = asyncio.run(run(CASES[name], pathlib.Path(folder)))
+    for name in names or [*CASES, "chromium"]:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            folder = pathlib.Path(folder)
+            recorded = browse(folder) if name == "chromium" else run(CASES[name], folder)
+            passed, keys, said, hello = asyncio.run(recorded)
         lines = [line for line in keys.splitlines() if line]
-        assert passed and lines and len(said) == sum(step[0] == "ask" for step in CASES[name].steps), name
+        assert passed and lines, name
+        assert name == "chromium" or len(said) == sum(step[0] == "ask" for step in CASES[name].steps), name
         data = {"passed": passed, "keys": lines, "said": said, "hello": hello}
         (FOLDER / f"quic-{name}.json").write_text(json.dumps(data, indent=0) + "\n")
         print(name, len(passed), "datagrams,", sum(len(one[2]) // 2 for one in passed), "bytes,", len(lines),

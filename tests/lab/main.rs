@@ -23,6 +23,7 @@ mod doctor;
 mod faults;
 mod floods;
 mod http2;
+mod http3;
 mod https;
 mod https_pairs;
 mod idle;
@@ -37,6 +38,7 @@ mod power;
 mod privilege;
 mod proxy;
 mod pull;
+mod quic;
 mod reload;
 #[path = "../common/rewrite.rs"]
 mod rewriting;

@@ -12,13 +12,13 @@ use crate::engine::app::http3::{Http3, StreamPiece};
 use crate::engine::app::quic::early::Early;
 use crate::engine::app::quic::frame::{Frame, Frames};
 use crate::engine::app::quic::held::Held;
+use crate::engine::app::quic::identity::{Identity, Other};
 use crate::engine::app::quic::initial::Initial;
 use crate::engine::app::quic::names::Names;
 use crate::engine::app::quic::packet::{Level, LongPacket, Sealed};
 use crate::engine::app::quic::side::{KEYS_BYTES, Side};
 use crate::engine::app::quic::version::Version;
 use crate::engine::app::tls::known::Known;
-use crate::engine::app::tls::secrets::ClientRandom;
 use crate::engine::app::tls::suite::Suite;
 use crate::engine::event::Flags;
 use crate::engine::frame::Timestamp;
@@ -32,8 +32,10 @@ mod opening;
 pub(super) struct Connection {
     /// What it is called by those who bring keys.
     number: u64,
-    /// The hellos of other connections between the same addresses.
-    others: Vec<ClientRandom>,
+    /// Other connections between the same addresses.
+    others: Vec<Other>,
+    /// Its own hello, also where that is not watched.
+    identity: Option<Identity>,
     known: Known,
     initial: Initial,
     /// The version of packets with short headers.
@@ -60,7 +62,7 @@ pub(super) enum Outcome {
     Over,
     /// Its hello is that of another connection: it is the same one, after a Retry or in another
     /// version.
-    Again(ClientRandom),
+    Again(Identity),
 }
 
 /// Why a packet was not read.
@@ -73,7 +75,7 @@ enum Stop {
     /// Nothing of the connection is wanted.
     Unwanted,
     /// Its hello is that of another connection.
-    Again(ClientRandom),
+    Again(Identity),
 }
 
 impl fmt::Debug for Connection {
@@ -83,12 +85,13 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// From the keys that opened a client's first packet; `others` are the hellos of other
-    /// connections between the same addresses.
-    pub(super) fn new(number: u64, initial: Initial, others: Vec<ClientRandom>) -> Self {
+    /// From the keys that opened a client's first packet; `others` are other connections between
+    /// the same addresses.
+    pub(super) fn new(number: u64, initial: Initial, others: Vec<Other>) -> Self {
         Self {
             number,
             others,
+            identity: None,
             known: Known::new(),
             version: initial.version(),
             initial,
@@ -194,9 +197,14 @@ impl Connection {
         self.known.end(observer);
     }
 
-    /// Which random bytes its client's hello has.
-    pub(super) fn random(&self) -> Option<ClientRandom> {
-        self.known.hello.as_ref().map(|hello| hello.random)
+    /// Its client's hello.
+    pub(super) const fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// Whether one of its sides closed it.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.closed_at.is_some()
     }
 
     /// Takes over from one whose client said the same hello again: a Retry came between, or the
@@ -369,7 +377,7 @@ impl Connection {
     fn judge(&mut self, outcome: Result<(), Stop>, observer: &mut dyn Observer) -> Outcome {
         match outcome {
             Err(Stop::Unwanted) => Outcome::Over,
-            Err(Stop::Again(random)) => Outcome::Again(random),
+            Err(Stop::Again(other)) => Outcome::Again(other),
             Ok(()) | Err(Stop::NotYet { .. } | Stop::NotOpened) => {
                 self.set_alarm(observer);
                 Outcome::GoesOn

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use crate::engine::app::quic::connection::Connection;
+use crate::engine::app::quic::identity::{Identity, Other};
 use crate::engine::app::quic::names::Names;
 use crate::engine::app::quic::packet::{ConnectionId, LongPacket};
 use crate::engine::app::quic::version::LongKind;
-use crate::engine::app::tls::secrets::ClientRandom;
 use crate::engine::transport::{Datagram, Direction, FlowKey, Interest};
 
 /// See the module's text.
@@ -18,7 +18,9 @@ pub(super) struct Entry {
     /// None when nothing more of it is read.
     pub(super) connection: Option<Box<Connection>>,
     /// Of one of which nothing more is read: its hello.
-    random: Option<ClientRandom>,
+    identity: Option<Identity>,
+    /// Whether its server sent the client back: by a Retry, or because it speaks another version.
+    pub(super) is_refused: bool,
     pub(super) rank: Rank,
     /// When it was seen last.
     pub(super) second: u32,
@@ -55,7 +57,8 @@ impl Entry {
             names,
             paths: Vec::new(),
             connection: Some(Box::new(connection)),
-            random: None,
+            identity: None,
+            is_refused: false,
             rank: Rank::Undecided,
             second,
             bytes: 0,
@@ -72,17 +75,28 @@ impl Entry {
         }
     }
 
-    /// Whether a packet between its addresses is of it. Only a client's first packets may be of
-    /// another one that begins.
-    pub(super) fn owns(&self, packet: &LongPacket<'_>, direction: Direction) -> bool {
+    /// Whether a packet bears a name of one of its sides.
+    pub(super) fn is_named_in(&self, packet: &LongPacket<'_>, direction: Direction) -> bool {
         self.names.knows(direction, &packet.destination)
             || self.names.knows(direction.reversed(), &packet.source)
-            || direction == Direction::ToClient
-            || packet.kind != LongKind::Initial
-            || self
-                .connection
-                .as_ref()
-                .is_some_and(|connection| connection.opens_initial(packet))
+    }
+
+    /// Whether a packet between its addresses that bears none of its names may be of it.
+    pub(super) fn may_own(&self, packet: &LongPacket<'_>, direction: Direction) -> bool {
+        direction == Direction::ToClient || packet.kind != LongKind::Initial
+    }
+
+    /// Whether a client's Initial packet is of it, by its keys. Names are the client's choice, and
+    /// may come again when what it said was read to its end.
+    pub(super) fn opens(&self, packet: &LongPacket<'_>) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|one| !one.is_closed() && one.opens_initial(packet))
+    }
+
+    /// Whether a client may say its hello again, under other keys.
+    pub(super) fn may_begin_anew(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|one| !one.is_closed() && one.may_begin_anew())
     }
 
     /// Whether one of its sides has this name and may be where a datagram goes to.
@@ -93,17 +107,25 @@ impl Entry {
             || (to_client && self.names.knows(Direction::ToClient, name))
     }
 
-    /// The random bytes of its hello.
-    pub(super) fn random(&self) -> Option<ClientRandom> {
+    /// Whether it was seen between a datagram's addresses.
+    pub(super) fn is_on(&self, datagram: &Datagram<'_>) -> bool {
+        let key = FlowKey::between(datagram.src, datagram.dst);
+        self.paths.contains(&key)
+    }
+
+    /// What it is to other connections between the same addresses; None before its hello.
+    pub(super) fn as_other(&self) -> Option<Other> {
         let connection = self.connection.as_ref();
-        connection
-            .and_then(|connection| connection.random())
-            .or(self.random)
+        let identity = connection.and_then(|one| one.identity()).or(self.identity);
+        identity.map(|identity| Other {
+            identity,
+            is_refused: self.is_refused,
+        })
     }
 
     /// Nothing more of it is read.
-    pub(super) fn end_as(&mut self, random: Option<ClientRandom>) {
-        self.random = random;
+    pub(super) const fn end_as(&mut self, identity: Option<Identity>) {
+        self.identity = identity;
     }
 
     /// It was seen, and may have changed.

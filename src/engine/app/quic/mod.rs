@@ -11,6 +11,7 @@ mod early_birds;
 mod entry;
 pub mod frame;
 mod held;
+mod identity;
 mod initial;
 pub(in crate::engine::app) mod keys;
 mod names;

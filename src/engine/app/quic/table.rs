@@ -11,6 +11,7 @@ use crate::engine::app::Observer;
 use crate::engine::app::quic::connection::{Connection, Outcome};
 use crate::engine::app::quic::early_birds::EarlyBirds;
 use crate::engine::app::quic::entry::{Entry, Rank};
+use crate::engine::app::quic::identity::Identity;
 use crate::engine::app::quic::initial::Initial;
 use crate::engine::app::quic::names::Names;
 use crate::engine::app::quic::packet::{ConnectionId, LongPacket, Packet};
@@ -140,7 +141,8 @@ impl Connections {
             Packet::Long(packet) => self.on_long(&packet, datagram, now, observer),
             Packet::Short(bytes) => self.on_short(bytes, datagram, now, observer),
             Packet::Retry(name) => self.on_retry(name, datagram, observer),
-            Packet::Negotiation | Packet::OtherVersion(_) => {
+            Packet::Negotiation => self.on_negotiation(datagram, observer),
+            Packet::OtherVersion(_) => {
                 observer.counters().quic_other_version += 1;
                 true
             }
@@ -154,26 +156,52 @@ impl Connections {
         now: Timestamp,
         observer: &mut dyn Observer,
     ) -> bool {
-        let found = self.find(datagram, |entry, direction| entry.owns(packet, direction));
-        let found = found.or_else(|| self.find_named(packet.destination, datagram, observer));
-        let number = match found {
-            Some(number) => number,
-            None if packet.kind == LongKind::Initial => {
-                match self.open(packet, datagram, now, observer) {
-                    Some(number) => number,
-                    None => return false,
-                }
-            }
-            None => return false,
+        let Some(number) = self.owner_of(packet, datagram, now, observer) else {
+            return false;
         };
+        if let Some(entry) = self.entries.get_mut(&number) {
+            if entry.connection.is_none() {
+                let direction = entry.direction(datagram);
+                entry.names.learn(direction.reversed(), packet.source);
+            }
+        }
         let again = self.work(number, now, observer, |connection, entry, observer| {
             let context = context(datagram, entry.direction(datagram), now);
             connection.on_long(packet, &context, &mut entry.names, observer)
         });
-        if let Some(random) = again {
-            self.merge(number, &random, datagram, now, observer);
+        if let Some(other) = again {
+            self.merge(number, &other, datagram, now, observer);
         }
         true
+    }
+
+    /// The connection that a packet with a long header is of, or begins.
+    fn owner_of(
+        &mut self,
+        packet: &LongPacket<'_>,
+        datagram: &Datagram<'_>,
+        now: Timestamp,
+        observer: &mut dyn Observer,
+    ) -> Option<u64> {
+        let named = self.find(datagram, |entry, side| entry.is_named_in(packet, side));
+        let found = named
+            .or_else(|| self.find(datagram, |entry, side| entry.may_own(packet, side)))
+            .or_else(|| self.called(packet.destination, datagram));
+        let entry = found.and_then(|number| self.entries.get(&number));
+        let to_server = entry.is_none_or(|one| one.direction(datagram) == Direction::ToServer);
+        if packet.kind == LongKind::Initial && to_server {
+            let by_keys = self.find(datagram, |entry, _| entry.opens(packet));
+            let again = found.filter(|_| entry.is_some_and(|one| one.may_begin_anew()));
+            let known = by_keys
+                .or(again)
+                .filter(|_| self.paths.contains_key(&key_of(datagram)));
+            let number = known.or_else(|| self.open(packet, datagram, now, observer));
+            if number.is_some() {
+                return number;
+            }
+            observer.counters().quic_initials_refused += u64::from(found.is_none());
+        }
+        found.inspect(|number| self.follow(*number, datagram, observer))
     }
 
     fn on_short(
@@ -186,13 +214,14 @@ impl Connections {
         let named = |entry: &Entry, direction| entry.names.begins(direction, packet);
         let found = self.find(datagram, named);
         let found = found.or_else(|| self.newest(datagram));
-        let Some(number) = found.or_else(|| self.find_short(packet, datagram, observer)) else {
+        let Some(number) = found.or_else(|| self.called_in(packet, datagram)) else {
             let [src, dst] = [datagram.src, datagram.dst].map(|one| one.ip());
             let is_watched = observer.is_watched_server(dst) || observer.is_watched_server(src);
             let is_quic = packet.first().is_some_and(|first| first & FIXED_BIT != 0);
             observer.counters().quic_no_hello += u64::from(is_watched && is_quic);
             return false;
         };
+        self.follow(number, datagram, observer);
         self.work(number, now, observer, |connection, entry, observer| {
             let context = context(datagram, entry.direction(datagram), now);
             connection.on_short(packet, &context, &mut entry.names, observer)
@@ -214,8 +243,21 @@ impl Connections {
         };
         if let Some(entry) = self.entries.get_mut(&number) {
             entry.names.learn(Direction::ToServer, name);
+            entry.is_refused = true;
         }
         self.note_names(number);
+        true
+    }
+
+    /// The server speaks another version only, and the client will begin in that one.
+    fn on_negotiation(&mut self, datagram: &Datagram<'_>, observer: &mut dyn Observer) -> bool {
+        observer.counters().quic_other_version += 1;
+        let is_client = |_: &Entry, direction| direction == Direction::ToClient;
+        if let Some(number) = self.find(datagram, is_client) {
+            if let Some(entry) = self.entries.get_mut(&number) {
+                entry.is_refused = true;
+            }
+        }
         true
     }
 
@@ -240,35 +282,31 @@ impl Connections {
     }
 
     /// A connection whose addresses have changed, by its receiver's name.
-    fn find_named(
-        &mut self,
-        name: ConnectionId,
-        datagram: &Datagram<'_>,
-        observer: &mut dyn Observer,
-    ) -> Option<u64> {
+    fn called(&self, name: ConnectionId, datagram: &Datagram<'_>) -> Option<u64> {
         let called = self.names.range((name, 0)..=(name, u64::MAX));
         let mut called = called.map(|(_, number)| *number);
-        let number = called.find(|number| {
+        called.find(|number| {
             let entry = self.entries.get(number);
             entry.is_some_and(|entry| entry.is_called(&name, datagram))
-        })?;
-        observer.counters().quic_migrations += 1;
-        self.add_path(number, key_of(datagram));
-        Some(number)
+        })
+    }
+
+    /// A connection is seen between a datagram's addresses.
+    fn follow(&mut self, number: u64, datagram: &Datagram<'_>, observer: &mut dyn Observer) {
+        let entry = self.entries.get(&number);
+        if entry.is_some_and(|entry| !entry.is_on(datagram)) {
+            observer.counters().quic_migrations += 1;
+            self.add_path(number, key_of(datagram));
+        }
     }
 
     /// The same for a packet that does not say how long its receiver's name is.
-    fn find_short(
-        &mut self,
-        packet: &[u8],
-        datagram: &Datagram<'_>,
-        observer: &mut dyn Observer,
-    ) -> Option<u64> {
-        let lengths = self.name_lengths;
-        let in_use = lengths.iter().enumerate().filter(|(_, names)| **names > 0);
-        in_use.map(|(length, _)| length).find_map(|length| {
+    fn called_in(&self, packet: &[u8], datagram: &Datagram<'_>) -> Option<u64> {
+        let lengths = self.name_lengths.iter().enumerate();
+        let mut in_use = lengths.filter(|(_, names)| **names > 0);
+        in_use.find_map(|(length, _)| {
             let name = ConnectionId::new(packet.get(1..=length)?)?;
-            self.find_named(name, datagram, observer)
+            self.called(name, datagram)
         })
     }
 
@@ -280,16 +318,13 @@ impl Connections {
         now: Timestamp,
         observer: &mut dyn Observer,
     ) -> Option<u64> {
-        let Some(initial) = Initial::of_first(packet, &mut Vec::new()) else {
-            observer.counters().quic_initials_refused += 1;
-            return None;
-        };
+        let initial = Initial::of_first(packet, &mut Vec::new())?;
         observer.counters().quic_connections += 1;
         self.last += 1;
         let number = self.last;
         let others = self.paths.get(&key_of(datagram));
         let others = others.into_iter().flatten();
-        let others = others.filter_map(|other| self.entries.get(other)?.random());
+        let others = others.filter_map(|other| self.entries.get(other)?.as_other());
         let connection = Connection::new(number, initial, others.collect());
         let names = Names::of_first(packet);
         let entry = Entry::new(datagram.dst, names, connection, seconds(now));
@@ -306,12 +341,16 @@ impl Connections {
     fn merge(
         &mut self,
         newer: u64,
-        random: &[u8; 32],
+        identity: &Identity,
         datagram: &Datagram<'_>,
         now: Timestamp,
         observer: &mut dyn Observer,
     ) {
-        let is_same = |entry: &Entry, _| entry.random().as_ref() == Some(random);
+        let is_same = |entry: &Entry, _| {
+            entry
+                .as_other()
+                .is_some_and(|one| one.identity == *identity)
+        };
         let older = self.find(datagram, is_same);
         let Some(gone) = self.take(newer) else { return };
         let Some(older) = older else { return };
@@ -338,7 +377,7 @@ impl Connections {
         now: Timestamp,
         observer: &mut dyn Observer,
         act: impl FnOnce(&mut Connection, &mut Entry, &mut dyn Observer) -> Outcome,
-    ) -> Option<[u8; 32]> {
+    ) -> Option<Identity> {
         let entry = self.entries.get_mut(&number)?;
         let Some(mut connection) = entry.connection.take() else {
             self.note(number, now, observer);
@@ -348,11 +387,11 @@ impl Connections {
         let mut again = None;
         match outcome {
             Outcome::Over => {
-                entry.end_as(connection.random());
+                entry.end_as(connection.identity());
                 connection.give_up(now, observer);
             }
-            Outcome::Again(random) => {
-                again = Some(random);
+            Outcome::Again(other) => {
+                again = Some(other);
                 entry.connection = Some(connection);
             }
             Outcome::GoesOn => entry.connection = Some(connection),

@@ -362,6 +362,37 @@ fn one_address_may_have_several_connections_at_once() {
     assert_eq!((notes.lines.len(), notes.counters.quic_connections), (2, 2));
 }
 
+/// The published hello, for another server: one letter of its name differs.
+fn hello_for_another() -> Vec<u8> {
+    let mut hello = hello();
+    let place = hello.windows(7).position(|part| part == b"example");
+    hello[place.unwrap()] = b'X';
+    hello
+}
+
+#[test]
+fn a_hello_cannot_be_hidden_behind_another_that_has_its_names_and_random_bytes() {
+    for (name, followed) in [(7, false), (8, false), (7, true), (8, true)] {
+        let mut tap = Tap::new();
+        if followed {
+            tap.notes.secrets.follow();
+        }
+        tap.up(&first(&[7; 8], &[1; 4]));
+        let [_, mut server] = Sealer::initial(Version::V1, &id(&[7; 8]));
+        if followed {
+            // Its client closes the first one, so that its server forgets it.
+            tap.down(&server.long(LongKind::Initial, [&[1; 4], &[9; 5]], &[0x1c, 0, 0, 0]));
+        }
+        let [mut client, _] = Sealer::initial(Version::V1, &id(&[name; 8]));
+        let frames = crypto(0, &hello_for_another());
+        tap.up(&client.long(LongKind::Initial, [&[name; 8], &[1; 4]], &frames));
+        let mut lines = tap.end().lines;
+        lines.sort();
+        let expected = ["Xxample", "example"].map(|name| format!("hello {name}.com q13d0211an"));
+        assert_eq!(lines, expected, "{name} {followed}");
+    }
+}
+
 #[test]
 fn packets_that_come_before_the_first_of_their_connection_are_not_lost() {
     let mut tap = Tap::new();

@@ -2,10 +2,11 @@
 
 use super::{Connection, Stop};
 use crate::engine::app::Observer;
+use crate::engine::app::quic::identity::Identity;
 use crate::engine::app::quic::packet::Level;
 use crate::engine::app::tls::client_hello::ClientHello;
 use crate::engine::app::tls::ja4::Carrier;
-use crate::engine::app::tls::known::Wanted;
+use crate::engine::app::tls::known::{Known, Wanted};
 use crate::engine::app::tls::messages::message;
 use crate::engine::app::tls::secrets::Waiter;
 use crate::engine::app::tls::server_hello::{EncryptedExtensions, ServerHello};
@@ -72,8 +73,8 @@ impl Connection {
         }
     }
 
-    /// The first hello, or one that comes again: after a Retry or HelloRetryRequest the same, in
-    /// another version perhaps another.
+    /// The first hello, or one that comes again: after a Retry the same, after a HelloRetryRequest
+    /// or in another version perhaps another. One for another server is a visit of its own.
     fn on_client_hello(
         &mut self,
         context: &StreamContext,
@@ -85,14 +86,18 @@ impl Connection {
             return Err(Stop::Unwanted);
         };
         self.unlocked = true;
-        if self.known.hello.is_some() {
-            if self.random() != Some(*hello.random) {
+        let identity = Identity::of(&hello, body);
+        match self.identity.replace(identity) {
+            Some(before) if before.has_name_of(&identity) => {
                 self.known.rename(hello.random, observer);
+                return Ok(());
             }
-            return Ok(());
+            Some(_) => std::mem::replace(&mut self.known, Known::new()).end(observer),
+            None => {}
         }
-        if self.others.contains(hello.random) {
-            return Err(Stop::Again(*hello.random));
+        let mut others = self.others.iter();
+        if let Some(other) = others.find(|other| other.is_again(&identity)) {
+            return Err(Stop::Again(other.identity));
         }
         observer.counters().quic_hellos += 1;
         let waiter = Waiter::Quic(self.number);

@@ -36,14 +36,18 @@ impl Connection {
         }
     }
 
+    /// Whether the handshake may begin anew, under other keys: the server has not answered yet.
+    pub(in crate::engine::app::quic) const fn may_begin_anew(&self) -> bool {
+        self.server_side.initial.largest.is_none() && self.client_side.handshake_keys.is_none()
+    }
+
     /// Whether a client's Initial packet is the first under other keys: a Retry gave the server
     /// another name, or the server spoke another version only. Then the handshake begins anew.
     pub(super) fn begins_anew(&mut self, packet: &LongPacket<'_>, context: &StreamContext) -> bool {
         if packet.kind != LongKind::Initial
             || context.direction != Direction::ToServer
             || self.initial.is_for(packet)
-            || self.server_side.initial.largest.is_some()
-            || self.client_side.handshake_keys.is_some()
+            || !self.may_begin_anew()
         {
             return false;
         }
