@@ -67,6 +67,7 @@ differential: deps ## compare replay with tshark over the captures of the tests
 	@scripts/deps tshark
 	$(CARGO) build --release --locked
 	tests/differential tests/captures
+	tests/differential_http3 tests/captures
 
 fuzz: deps ## run every fuzz target for 10 minutes each; SECONDS=60 for one minute each
 	@scripts/deps g++

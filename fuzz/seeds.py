@@ -20,6 +20,8 @@ CAPTURES = ROOT / "tests" / "captures"
 LINKS = (1, 0, 108, 113, 276, 101, 228, 229, 9, 50, 51, 104, 239, 12, 14)
 STEPS = (0, 0.001, 0.2, 0.9, 6, 31, 61, 3700)
 CUT, KEY_LOG, TICK, FOLLOW = 0x40, 0xFE, 0xFF, 0xFD
+# As in fuzz/src/quic.rs.
+SERVER, INITIAL, SHORT, HANDSHAKE, EARLY, KEYS, WAIT, NEXT = 0x80, 1, 2, 3, 4, 5, 6, 7
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -39,6 +41,8 @@ def main():
         seed("segments", str(number), data)
     for number, data in enumerate(HPACK):
         seed("hpack", str(number), data)
+    for number, data in enumerate(QUIC):
+        seed("quic", str(number), data)
     for number, body in enumerate(HELLOS):
         seed("tls_hello", str(number), body)
     for number, lines in enumerate(URLS):
@@ -71,6 +75,8 @@ def of_case(folder):
             seed("hpack", name, b"\0" + blocks)
     elif name.startswith("http1-") and len(said) < 4096:
         seed("http1", name, b"\x07" + as_text(talk))
+    if name in ("quic-v1", "quic-upgraded", "quic-retry"):
+        seed("quic", name, as_datagrams(frames))
     for number, body in enumerate(hellos(talk)):
         seed("tls_hello", f"{name}-{number}", body)
     lines = (folder / "expected.jsonl").read_text().splitlines()
@@ -111,6 +117,15 @@ def as_pieces(frames):
         kind = LINKS.index(link) | (CUT if wire > len(data) else 0)
         yield struct.pack("!BBH", kind, step, len(data)) + data
         last = time
+
+
+def as_datagrams(frames):
+    """As they are, those of the server marked."""
+    pieces = b""
+    for _, _, _, data in frames:
+        is_server = data[34:36] == b"\x01\xbb"
+        pieces += struct.pack("!BBH", SERVER if is_server else 0, 1, len(data) - 42) + data[42:]
+    return pieces
 
 
 def key_log_pieces(folder):
@@ -253,6 +268,36 @@ URLS = [
     ("xn--bcher-kva.example", "https://user@[::1]:443/../..", ""),
     ("[2001:db8::1]:80", "*", ""),
 ]
+
+def quic_piece(kind, body=b"", step=0):
+    return struct.pack("!BBH", kind, step, len(body)) + body
+
+
+# A hello in two pieces out of order, a request and its answer in every place that they may have.
+QUIC_HELLO = bytes.fromhex(
+    "010000ed0303ebf8fa56f12939b9584a3896472ec40bb863cfd3e86804fe3a47f06a2b69484c00000413011302010000c000000010"
+    "000e00000b6578616d706c652e636f6dff01000100000a00080006001d0017001800100007000504616c706e000500050100000000"
+    "003300260024001d00209370b2c9caa47fbabaf4559fedba753de171fa71f50f1ce15d43e994ec74d748002b000302030400"
+    "0d0010000e0403050306030203080408050806002d00020101001c00024001003900320408ffffffffffffffff05048000ffff07048000"
+    "ffff0801100104800075300901100f088394c8f03e51570806048000ffff")
+QUIC_FIRST = b"\x06\x00" + struct.pack("!H", 0x4000 | len(QUIC_HELLO)) + QUIC_HELLO
+QUIC_PARTS = (b"\x06\x40\x64" + struct.pack("!H", 0x4000 | len(QUIC_HELLO) - 100) + QUIC_HELLO[100:]
+              + b"\x06\x00\x40\x64" + QUIC_HELLO[:100])
+QUIC_GET = b"\x09\x00\x01\x16\0\0\xd1\xd7\x50\x0bexample.com\x51\x02/x"
+QUIC_ANSWER = b"\x09\x00\x01\x03\0\0\xd9"
+QUIC = [
+    quic_piece(KEYS) + quic_piece(INITIAL, QUIC_FIRST) + quic_piece(SHORT, QUIC_GET)
+    + quic_piece(SHORT | SERVER, QUIC_ANSWER),
+    quic_piece(INITIAL, QUIC_PARTS) + quic_piece(EARLY, QUIC_GET) + quic_piece(KEYS)
+    + quic_piece(HANDSHAKE | SERVER, b"\x06\x00\x08\x08\0\0\x04\0\x02\0\0") + quic_piece(SHORT | SERVER, QUIC_ANSWER)
+    + quic_piece(WAIT, step=6),
+    quic_piece(KEYS) + quic_piece(INITIAL, QUIC_FIRST) + quic_piece(NEXT) + quic_piece(INITIAL, QUIC_FIRST)
+    + quic_piece(SHORT | SERVER, b"\x18\1\0\6" + b"\5" * 6 + bytes(16)) + quic_piece(SHORT, b"\x1d\0\0")
+    + quic_piece(WAIT, step=4),
+    quic_piece(KEYS) + quic_piece(INITIAL, QUIC_FIRST) + quic_piece(SHORT, b"\x0e\x02\x05\x03\x02\x3f\xe1")
+    + quic_piece(SHORT, b"\x0a\x02\x01\x02") + quic_piece(SHORT, QUIC_GET) + quic_piece(SHORT | SERVER, b"\x04\0\0\0"),
+]
+
 
 if __name__ == "__main__":
     main()

@@ -64,12 +64,12 @@ fn feed(engine: &mut Engine, listener: &mut Listener, kind: u8, now: Timestamp, 
 
 /// Which events were told, and whether each was settled.
 #[derive(Default)]
-struct Listener {
+pub(crate) struct Listener {
     events: HashMap<EventId, bool>,
 }
 
 impl Listener {
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         assert!(
             self.events.values().all(|settled| *settled),
             "an event was never settled"

@@ -8,6 +8,7 @@ pub use config::config;
 pub use frames::frames;
 pub use hpack::hpack;
 pub use key_log::key_log;
+pub use quic::quic;
 pub use segments::segments;
 pub use talk::{http1, http2};
 pub use tls_hello::tls_hello;
@@ -18,6 +19,7 @@ mod frames;
 mod hpack;
 mod input;
 mod key_log;
+mod quic;
 mod segments;
 mod talk;
 mod tls_hello;
@@ -28,13 +30,14 @@ mod watch;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("config", config),
     ("frames", frames),
     ("hpack", hpack),
     ("http1", http1),
     ("http2", http2),
     ("key_log", key_log),
+    ("quic", quic),
     ("segments", segments),
     ("tls_hello", tls_hello),
     ("url", url),

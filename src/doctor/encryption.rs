@@ -76,7 +76,8 @@ impl Encryption<'_> {
 
     /// No hello to a watched host came in.
     fn without_hellos(&self, seen: &Seen) -> Point {
-        let (requests, tls) = (seen.counters.requests, seen.counters.streams_tls);
+        let requests = seen.counters.requests;
+        let tls = seen.counters.streams_tls + seen.counters.quic_connections;
         if requests > 0 {
             return Point::ok(
                 ENCRYPTION,

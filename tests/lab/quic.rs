@@ -5,11 +5,11 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::http3::{Http3, PORT, ask};
+use crate::http3::{Http3, ask};
 use crate::namespaces::in_a_lab;
 use crate::network::{Lab, wait_for};
 use crate::tap::Tap;
-use crate::web::{CANARY, HOST, Visitor};
+use crate::web::{CANARY, HOST};
 
 /// Ways to ask: versions of QUIC, each suite, hellos in several packets, keys that change, clients
 /// that move, and data that comes with the hello.
@@ -64,24 +64,6 @@ fn with_the_keys_the_tap_reads_what_a_server_served_that_proves_addresses() {
 }
 
 #[test]
-fn with_the_keys_the_tap_reads_what_caddy_served_line_by_line() {
-    in_a_lab(
-        with_the_keys_the_tap_reads_what_caddy_served_line_by_line,
-        |lab| {
-            let server = Http3::caddy(lab);
-            let tap = tap(lab, Some(&server));
-            for (number, way) in WAYS.iter().enumerate() {
-                if !matches!(way, ["--early"] | ["--versions", "2"]) {
-                    let first = format!("/?way={number}");
-                    ask(lab, way, &[&first, "HEAD:/missing"]);
-                }
-            }
-            assert_same(&tap, &server, 2 * (WAYS.len() - 2));
-        },
-    );
-}
-
-#[test]
 fn a_canary_over_http3_is_one_alert_with_its_keys_through_the_pipe_and_a_hello_without() {
     in_a_lab(
         a_canary_over_http3_is_one_alert_with_its_keys_through_the_pipe_and_a_hello_without,
@@ -114,52 +96,6 @@ fn hand_over(tap: &Tap<'_>, server: &Http3) {
     let mut keys = tap.command(&["keys"]);
     keys.stdin(Stdio::from(File::open(server.key_log()).unwrap()));
     assert!(keys.output().unwrap().status.success());
-}
-
-#[test]
-fn chromium_is_read_over_http3() {
-    if std::env::var_os("CANARYTAP_TEST_LONG").is_none() {
-        println!("skipped: a browser is large; CANARYTAP_TEST_LONG=1 (make test-long) runs this");
-        return;
-    }
-    in_a_lab(chromium_is_read_over_http3, |lab| {
-        let server = Http3::aioquic(lab, &[]);
-        let tap = tap(lab, Some(&server));
-        browse(lab, &server, "/from-chromium");
-        assert_same(&tap, &server, server.served().len());
-        let events = tap.log(&[]);
-        assert!(!events.is_empty() && events.iter().all(|event| is_of_quic(event)));
-    });
-}
-
-/// A headless Chromium that is told to speak QUIC at once and to believe the server.
-fn browse(lab: &Lab, server: &Http3, target: &str) {
-    let from = Visitor::Outside4;
-    let mut chromium = lab.on(from.host(), "chromium");
-    chromium
-        .args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--dump-dom",
-        ])
-        .arg(format!(
-            "--user-data-dir={}",
-            lab.folder().join("chromium").display()
-        ))
-        .arg(format!("--origin-to-force-quic-on={HOST}:{PORT}"))
-        .arg(format!(
-            "--ignore-certificate-errors-spki-list={}",
-            server.fingerprint()
-        ))
-        .arg(format!(
-            "--host-resolver-rules=MAP {HOST} {}",
-            from.server()
-        ))
-        .arg(format!("https://{HOST}:{PORT}{target}"));
-    let output = chromium.output().unwrap();
-    let page = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(page.contains("a page"), "{page} {output:?}");
 }
 
 /// A running tap that reads the server's port, with its keys or without.

@@ -300,7 +300,7 @@ def _(test):
         if place:
             one.put("CS"[place % 2], 0, noise)
             time = one.put("C", 1, noise)
-            if noise == first + first and not test.events:
+            if noise.startswith(first.rstrip(b"\0")) and not test.events:
                 one.visitor = one.on_path(1)  # a hello that is whole is one, whoever sent it
                 test.expect(one, time, None, None, kind="hello", version=None, status=None,
                             host=recording.hello.name(), **recording.facts())

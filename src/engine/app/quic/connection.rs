@@ -185,16 +185,23 @@ impl Connection {
             observer.counters().tls_no_key += 1;
         }
         self.judge_early_data(true, observer); // nobody refused it
-        if let Some(hello) = &self.known.hello {
-            let context = StreamContext {
-                time: now,
-                ..hello.context
-            };
-            let http3 = &mut self.http3;
-            self.known
-                .inside(observer, |under| http3.close(&context, under));
+        let context = self.known.hello.as_ref().map(|hello| StreamContext {
+            time: now,
+            ..hello.context
+        });
+        if let Some(context) = context {
+            self.end_hello(&context, observer);
         }
-        self.known.end(observer);
+    }
+
+    /// Nothing more comes of what the hello began.
+    fn end_hello(&mut self, context: &StreamContext, observer: &mut dyn Observer) {
+        let (mut http3, mut known) = (
+            std::mem::take(&mut self.http3),
+            std::mem::replace(&mut self.known, Known::new()),
+        );
+        known.inside(observer, |under| http3.close(context, under));
+        known.end(observer);
     }
 
     /// Its client's hello.

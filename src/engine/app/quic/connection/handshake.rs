@@ -6,7 +6,7 @@ use crate::engine::app::quic::identity::Identity;
 use crate::engine::app::quic::packet::Level;
 use crate::engine::app::tls::client_hello::ClientHello;
 use crate::engine::app::tls::ja4::Carrier;
-use crate::engine::app::tls::known::{Known, Wanted};
+use crate::engine::app::tls::known::Wanted;
 use crate::engine::app::tls::messages::message;
 use crate::engine::app::tls::secrets::Waiter;
 use crate::engine::app::tls::server_hello::{EncryptedExtensions, ServerHello};
@@ -92,7 +92,7 @@ impl Connection {
                 self.known.rename(hello.random, observer);
                 return Ok(());
             }
-            Some(_) => std::mem::replace(&mut self.known, Known::new()).end(observer),
+            Some(_) => self.end_hello(context, observer),
             None => {}
         }
         let mut others = self.others.iter();
