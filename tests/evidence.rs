@@ -205,7 +205,7 @@ impl Case {
     }
 
     fn capture(&self) -> PathBuf {
-        let files = files(&self.folder).into_iter();
+        let mut files = files(&self.folder).into_iter();
         let is_capture = |path: &PathBuf| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             name.starts_with("capture.")

@@ -42,7 +42,7 @@ fn with_the_keys_the_tap_reads_what_aioquic_served_line_by_line() {
             }
             assert_same(&tap, &server, 3 * WAYS.len() + 1);
             let events = tap.log(&[]);
-            assert!(events.iter().all(|event| is_of_quic(event)), "{events:?}");
+            assert!(events.iter().all(is_of_quic), "{events:?}");
         },
     );
 }
