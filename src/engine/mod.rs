@@ -113,7 +113,9 @@ impl Engine {
         });
         let (seen, reads) = (way.seen, way.reads);
         if let Some(recorder) = &self.recorder {
-            let seen = seen.filter(|place| reads || recorder.knows(place.tag));
+            let is_kept = |place: &Place| reads || recorder.knows(place.tag);
+            // What is told with its last frame may be read no more behind it.
+            let seen = seen.filter(|place| is_kept(place) || self.reporter.has_to_keep());
             self.record(frame, seen, sink);
         }
     }
