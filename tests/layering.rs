@@ -52,7 +52,8 @@ fn an_import_against_the_direction_is_found_with_its_file_and_line() {
         violations(Path::new("engine/net/defrag.rs"), text),
         [
             "src/engine/net/defrag.rs:2: engine::net names engine::app; \
-             only frame < link < net < transport < recorder < app < canary < reporter (and event, limits, counters)"
+             only frame < link < net < transport < recorder < app < canary < reporter < keeping \
+             (and event, limits, counters)"
         ]
     );
 }

@@ -52,8 +52,8 @@ pub const CHANNEL: &str = "selftest";
 /// Runs the command.
 pub fn run(globals: &Globals, args: &SelftestArgs) -> CommandResult {
     let config = globals.load_config()?;
-    let before = running(&config)?;
     let mut store = Store::open_existing(&config.store.directory, StoreOptions::default())?;
+    let before = settled(&config, &store)?;
     let canary = mint(args, &config, &store)?;
     store.add_canaries(std::slice::from_ref(&canary))?;
     let mut test = Test {
@@ -107,6 +107,20 @@ fn running(config: &Config) -> Result<Status, Failure> {
             "the daemon is not running; start it: sudo systemctl start canarytap".to_owned(),
         )
     })
+}
+
+/// The same once the daemon counts the canaries that there are: one that was just taken away, by
+/// the test before this one, may be counted still.
+fn settled(config: &Config, store: &Store) -> Result<Status, Failure> {
+    let canaries = config.canaries.len() + store.canaries()?.len();
+    let began = Instant::now();
+    loop {
+        let status = running(config)?;
+        if status.capture.canaries == canaries || began.elapsed() >= WATCHED_WAIT {
+            return Ok(status);
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 /// The stage that did not happen.

@@ -15,7 +15,7 @@ pub struct Matching {
     /// Number of the build that was begun last.
     round: u64,
     /// What the store's canaries were when that was last looked at.
-    pub version: Option<(u64, u64)>,
+    pub version: Option<(u64, Option<String>)>,
     /// What is ready, with the number of its build.
     pub built: mpsc::UnboundedReceiver<(u64, Result<Built, StoreError>)>,
     ready: mpsc::UnboundedSender<(u64, Result<Built, StoreError>)>,

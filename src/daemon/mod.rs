@@ -353,7 +353,7 @@ impl Daemon {
         let minted = StoreReader::open(&self.config.store.directory)
             .and_then(|reader| reader.canaries_version());
         match minted {
-            Ok(version) if Some(version) == self.matching.version => {}
+            Ok(version) if self.matching.version.as_ref() == Some(&version) => {}
             Ok(version) => {
                 self.matching.version = Some(version);
                 self.rematch();

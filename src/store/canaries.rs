@@ -110,10 +110,14 @@ const VISITS: &str = concat!(
     " IS NOT NULL GROUP BY 1"
 );
 
-/// What changes when canaries are added: how many there are, and the newest one's place.
-pub(super) fn version(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+/// What changes when canaries are added or taken away: how many there are, and the newest one's
+/// id. Not its place, which the next one gets when it is taken away.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<(u64, Option<String>)> {
     connection
-        .prepare_cached("SELECT count(*), ifnull(max(rowid), 0) FROM canaries")?
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM canaries),
+                    (SELECT id FROM canaries ORDER BY rowid DESC LIMIT 1)",
+        )?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 

@@ -201,11 +201,11 @@ impl StoreReader {
         })
     }
 
-    /// Two numbers that change when canaries are minted. Cheap.
+    /// Something that changes when canaries are minted or taken away. Cheap.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn canaries_version(&self) -> Result<(u64, u64), StoreError> {
+    pub fn canaries_version(&self) -> Result<(u64, Option<String>), StoreError> {
         self.read(canaries::version)
     }
 

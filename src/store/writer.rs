@@ -290,6 +290,9 @@ impl Store {
         let details = found.map_err(|error| self.wrong(error))?;
         let batch: Vec<Incoming> = details.into_iter().map(Incoming::Evidence).collect();
         if !batch.is_empty() {
+            // The name of a file that nobody finished may never have reached the disk.
+            files::sync_directory(&evidence::folder(&directory))?;
+            files::sync_directory(&directory)?;
             self.commit(&batch)?;
         }
         Ok(batch.len() as u64)
