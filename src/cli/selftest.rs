@@ -52,6 +52,7 @@ pub const CHANNEL: &str = "selftest";
 /// Runs the command.
 pub fn run(globals: &Globals, args: &SelftestArgs) -> CommandResult {
     let config = globals.load_config()?;
+    running(&config)?; // what is missing first is said first
     let mut store = Store::open_existing(&config.store.directory, StoreOptions::default())?;
     let before = settled(&config, &store)?;
     let canary = mint(args, &config, &store)?;
