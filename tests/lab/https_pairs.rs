@@ -180,7 +180,11 @@ fn a_browsers_page_and_all_that_belongs_to_it_is_read_as_apache_served_it() {
             https.publish("style.css", "p { color: red }\n");
             https.publish("script.js", "document.title = 'done';\n");
             let tap = tap_with(lab, Some(https.key_log()));
-            let shown = text(chromium(lab, "/page.html?from=chromium").output().unwrap());
+            // A browser that ends at its start, without having asked for anything, is started again.
+            let shown = (0..3)
+                .map(|_| text(chromium(lab, "/page.html?from=chromium").output().unwrap()))
+                .find(|shown| !shown.trim().is_empty())
+                .unwrap_or_default();
             assert!(shown.contains("<title>done</title>"), "{shown}");
             // Apache notes a connection that asked nothing as a bad request.
             let asked = |line: &Access| line.status != "400";

@@ -31,12 +31,6 @@ fn a_key_that_can_pull_pulls_what_is_new_and_can_do_nothing_else() {
             see_visits(lab, &tap, 5);
             assert!(laptop.pulled_links(&[]) >= 2);
             assert_eq!(laptop.alerts(&tap), 5);
-            // What is said of their packets, a little later, is new too.
-            wait_for("the visits' packets", || {
-                let told = |alert: &Value| alert["evidence"].is_object();
-                alerts(&tap).iter().all(told).then_some(())
-            });
-            laptop.pull(&[]);
             assert_eq!(laptop.pulled_links(&[]), 0);
 
             laptop.gets_no_shell();
@@ -358,6 +352,15 @@ fn see_visits(lab: &Lab, tap: &Installed<'_>, count: usize) {
             (alerts.len() > before && alerts.last()?["status"] == 200).then_some(())
         });
     }
+    wait_for_packets(tap);
+}
+
+/// What is said of the packets of visits comes a little later than they, and is new too.
+fn wait_for_packets(tap: &Installed<'_>) {
+    wait_for("the visits' packets", || {
+        let told = |alert: &Value| alert["evidence"].is_object();
+        alerts(tap).iter().all(told).then_some(())
+    });
 }
 
 /// So many requests.

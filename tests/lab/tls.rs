@@ -153,7 +153,8 @@ pub fn assert_as_served(
     let events = wait_for("events in the log", || {
         // What is missing shows itself in the comparison.
         let events = tap.log(&[]);
-        (events.len() >= count || start.elapsed() > Duration::from_secs(30)).then_some(events)
+        let whole = events.len() >= count && events.iter().all(|event| event["status"].is_u64());
+        (whole || start.elapsed() > Duration::from_secs(30)).then_some(events)
     });
     let mut seen: Vec<_> = events.iter().map(seen_facts).collect();
     expected.sort();
