@@ -441,7 +441,8 @@ impl Daemon {
         let unread = self.keys.stop();
         let stopped = self.tap.stop().and(unread);
         let set_up = set_up(&self.config);
-        if let Some(record) = self.coverage.close(moment(set_up)) {
+        let events = self.tap.report().counters.events;
+        if let Some(record) = self.coverage.end(moment(set_up), events) {
             self.queue.note(Note::Coverage(record));
         }
         let packets = self.evidence.stop();

@@ -22,6 +22,8 @@ pub struct Moment {
 pub struct Tracker {
     boot: String,
     open: Option<Open>,
+    /// The engine's events at the last look, whichever account that was in.
+    events: u64,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,11 @@ struct Now {
 impl Tracker {
     /// Nothing is covered yet. `boot` names this boot of the machine.
     pub fn new(boot: String) -> Self {
-        Self { boot, open: None }
+        Self {
+            boot,
+            open: None,
+            events: 0,
+        }
     }
 
     /// Takes what is wrong at a moment, how long it was before anybody could know, and how many
@@ -59,15 +65,17 @@ impl Tracker {
     ) -> Option<CoverageRecord> {
         let stepped = self.open.as_ref().is_some_and(|open| open.stepped(at));
         let full = (self.open.as_ref()).is_some_and(|open| open.age(at) >= HOUR);
-        let record = (stepped || full).then(|| self.close(at)).flatten();
-        let open = self.open.get_or_insert_with(|| Open::begin(at, events));
+        let record = (stepped || full).then(|| self.end(at, events)).flatten();
+        let before = std::mem::replace(&mut self.events, events);
+        let open = self.open.get_or_insert_with(|| Open::begin(at, before));
         open.look(at, wrong, silent_for, events);
         record
     }
 
-    /// Ends the present account: the daemon stops, or its hour is over.
-    pub fn close(&mut self, at: Moment) -> Option<CoverageRecord> {
+    /// Ends the present account, after so many events: the daemon stops, or its hour is over.
+    pub fn end(&mut self, at: Moment, events: u64) -> Option<CoverageRecord> {
         let mut open = self.open.take()?;
+        open.see(events);
         let age = open.age(at).min(HOUR);
         open.finish_minutes(age);
         if open.minutes.len() < MINUTES && !open.is_at_minute(age) {
@@ -126,12 +134,17 @@ impl Open {
         if slept {
             self.now.wrong.insert(STUCK.into());
         }
-        self.now.seen |= events != self.events;
+        self.see(events);
         self.now.wrong.extend(wrong.map(str::to_owned));
         if !silent_for.is_zero() {
             self.blind_since(self.age(at).saturating_sub(silent_for));
         }
         self.looked = at.uptime;
+    }
+
+    /// Watched hosts were spoken with, if there are more events than before.
+    fn see(&mut self, events: u64) {
+        self.now.seen |= events != self.events;
         self.events = events;
     }
 
@@ -259,10 +272,21 @@ mod tests {
     fn what_was_begun_is_told_at_a_stop_with_its_short_last_minute() {
         let mut run = Run::new();
         run.pass(150, &[], true);
-        let record = run.tracker.close(run.at()).unwrap();
+        let record = run.tracker.end(run.at(), run.events).unwrap();
         assert_eq!(record.minutes, "+++");
         assert_eq!(record.uptime_to - record.uptime_from, 150);
-        assert_eq!(run.tracker.close(run.at()), None);
+        assert_eq!(run.tracker.end(run.at(), run.events), None);
+    }
+
+    #[test]
+    fn what_came_before_the_first_look_or_after_the_last_was_seen() {
+        for (early, late) in [(3, 3), (0, 3)] {
+            let mut run = Run::new();
+            run.events = early;
+            run.pass(5, &[], false);
+            let record = run.tracker.end(run.at(), late).unwrap();
+            assert_eq!(record.minutes, "+");
+        }
     }
 
     #[test]
@@ -274,7 +298,7 @@ mod tests {
         assert_eq!(run.records.len(), 1);
         let spans = run.records[0].spans();
         assert_eq!(spans[1].to.since(spans[0].from), Duration::from_secs(120));
-        let rest = run.tracker.close(run.at()).unwrap();
+        let rest = run.tracker.end(run.at(), run.events).unwrap();
         assert_eq!(rest.uptime_from, run.records[0].uptime_to);
         assert_eq!(rest.minutes, "+");
     }
@@ -285,7 +309,7 @@ mod tests {
         run.pass(90, &[], true);
         run.second += 600;
         run.pass(120, &[], true);
-        let record = run.tracker.close(run.at()).unwrap();
+        let record = run.tracker.end(run.at(), run.events).unwrap();
         assert_eq!(record.minutes, format!("+{}++", "-".repeat(11)));
         assert_eq!(record.wrong["daemon_stuck"], 11);
     }
@@ -299,7 +323,7 @@ mod tests {
         let events = run.events;
         let wrong = ["mirror_silent"].into_iter();
         run.tracker.look(run.at(), wrong, silent, events);
-        let record = run.tracker.close(run.at()).unwrap();
+        let record = run.tracker.end(run.at(), run.events).unwrap();
         assert_eq!(record.minutes, "+.---");
     }
 
