@@ -92,7 +92,9 @@ enum Act {
     Reset,
 }
 
-/// The talk in its own pieces and the same in smaller ones say the same.
+/// The talk in its own pieces and the same in smaller ones say the same, up to where a side's
+/// place among the frames of HTTP/2 is lost: nothing in its bytes tells then where a frame begins,
+/// but that senders begin a segment with one, so that segments are the evidence from there on.
 fn check(choice: u8, acts: &[(Direction, Act)]) {
     let flags = if choice & MIDSTREAM == 0 {
         Flags::NONE
@@ -101,16 +103,18 @@ fn check(choice: u8, acts: &[(Direction, Act)]) {
     };
     let size = usize::from(choice & 0x3f);
     let whole = play(flags, usize::MAX, acts);
-    // HTTP/2 without its preface is known by a piece that begins with a frame: cut, there may be
-    // none.
+    // HTTP/2 without its preface is lost from the first.
     let from_its_middle = choice & NO_PREFACE != 0;
     if size > 0 && !from_its_middle {
         let cut = play(flags, size, acts);
-        assert_eq!(cut, whole, "in pieces of {size}");
+        assert_eq!(cut.lost_at, whole.lost_at, "in pieces of {size}");
+        let end = whole.lost_at.unwrap_or(usize::MAX);
+        let upto = |lines: &[String]| lines.iter().take(end).cloned().collect::<Vec<_>>();
+        assert_eq!(upto(&cut.lines), upto(&whole.lines), "in pieces of {size}");
     }
 }
 
-fn play(flags: Flags, size: usize, acts: &[(Direction, Act)]) -> Vec<String> {
+fn play(flags: Flags, size: usize, acts: &[(Direction, Act)]) -> Notes {
     let mut stage = Stage::default();
     for (side, act) in acts {
         let mut hear = |chunk| stage.hear(*side, flags, chunk);
@@ -153,15 +157,16 @@ impl Stage {
             Chunk::Fin | Chunk::Reset => 0,
         };
         self.session.on_chunk(&context, chunk, &mut self.notes);
+        self.notes.look_for_loss();
         let held = self.session.heap_bytes();
         assert!(held <= 4 * HEAD_BYTES_MAX, "{held} bytes");
     }
 
-    fn end(mut self) -> Vec<String> {
+    fn end(mut self) -> Notes {
         self.session.on_close(Timestamp::default(), &mut self.notes);
-        let open = self.notes.open;
+        let open = &self.notes.open;
         assert!(open.is_empty(), "requests {open:?} were never settled");
-        self.notes.lines
+        self.notes
     }
 }
 
@@ -169,12 +174,21 @@ impl Stage {
 #[derive(Default)]
 struct Notes {
     lines: Vec<String>,
+    /// How many lines there were when a place among the frames of HTTP/2 was lost.
+    lost_at: Option<usize>,
     open: HashSet<u64>,
     last: u64,
     counters: Counters,
 }
 
 impl Notes {
+    fn look_for_loss(&mut self) {
+        let is_lost = self.counters.http2_lost + self.counters.http2_malformed > 0;
+        if is_lost && self.lost_at.is_none() {
+            self.lost_at = Some(self.lines.len());
+        }
+    }
+
     fn settle(&mut self, request: EventId, line: String) {
         assert!(
             self.open.remove(&request.0),

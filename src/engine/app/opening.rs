@@ -55,7 +55,8 @@ impl Opening {
             Ok(bytes) => bytes,
             Err(unfinished) => return self.hold(direction, unfinished),
         };
-        match probe(&bytes, direction) {
+        let end = blank_bytes(&bytes) + PROBE_BYTES_MAX;
+        match probe(bytes.get(..end).unwrap_or(&bytes), direction) {
             (ProbeResult::Client, Some(protocol)) => Verdict::Known {
                 protocol,
                 client: direction,
@@ -66,9 +67,7 @@ impl Opening {
                 client: direction.reversed(),
                 bytes,
             },
-            (ProbeResult::Unfinished, _) if bytes.len() < PROBE_BYTES_MAX => {
-                self.hold(direction, bytes)
-            }
+            (ProbeResult::Unfinished, _) if bytes.len() < end => self.hold(direction, bytes),
             _ => self.reject(direction),
         }
     }
@@ -154,7 +153,10 @@ impl Opening {
         }
     }
 
+    /// Of empty lines no more is held than a PROXY protocol header may begin with.
     fn hold<'a>(&mut self, direction: Direction, bytes: Cow<'a, [u8]>) -> Verdict<'a> {
+        let surplus = blank_bytes(&bytes).saturating_sub(BLANK_BYTES_MAX);
+        let bytes = without_start(bytes, surplus);
         self.side(direction).held = bytes.into_owned();
         Verdict::Undecided
     }
@@ -170,6 +172,15 @@ impl Opening {
         }
     }
 }
+
+/// Empty lines before a request are skipped (RFC 9112 §2.2).
+fn blank_bytes(bytes: &[u8]) -> usize {
+    let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+    bytes.iter().take_while(is_blank).count()
+}
+
+/// More than the signature of the PROXY protocol's version 2 begins with.
+const BLANK_BYTES_MAX: usize = 8;
 
 fn without_start(bytes: Cow<'_, [u8]>, length: usize) -> Cow<'_, [u8]> {
     match bytes {
@@ -232,6 +243,21 @@ mod tests {
             let verdict = opening.feed(TO_SERVER, tail);
             assert_eq!(known(&verdict), Some((TO_SERVER, "GET /".into())), "{cut}");
             assert_eq!(opening.proxied_for, "203.0.113.9".parse().ok());
+        }
+    }
+
+    #[test]
+    fn empty_lines_before_a_request_are_borne_however_many_and_however_they_are_cut() {
+        let all = ["\r\n".repeat(PROBE_BYTES_MAX).as_str(), "GET /"].concat();
+        for size in [1, 7, 200, all.len()] {
+            let mut opening = Opening::default();
+            let is_known = all.as_bytes().chunks(size).any(|piece| {
+                let verdict = opening.feed(TO_SERVER, piece);
+                let is_known = known(&verdict).is_some();
+                assert!(opening.held(TO_SERVER).len() < PROBE_BYTES_MAX);
+                is_known
+            });
+            assert!(is_known, "in pieces of {size}");
         }
     }
 

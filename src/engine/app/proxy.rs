@@ -35,8 +35,10 @@ pub(super) fn proxy_header(bytes: &[u8]) -> ProxyHeader {
 
 /// One line: `TCP4 203.0.113.9 192.168.1.10 50000 80`.
 fn version_1(rest: &[u8]) -> ProxyHeader {
-    let Some(end) = memchr::memchr(b'\n', rest) else {
-        return if rest.len() + SIGNATURE_1.len() < LINE_BYTES_MAX {
+    let longest = LINE_BYTES_MAX - SIGNATURE_1.len();
+    let within = rest.get(..longest).unwrap_or(rest);
+    let Some(end) = memchr::memchr(b'\n', within) else {
+        return if rest.len() < longest {
             ProxyHeader::Unfinished
         } else {
             ProxyHeader::None
@@ -135,6 +137,8 @@ mod tests {
     fn a_line_without_end_is_no_header() {
         let endless = format!("PROXY {}", "x".repeat(LINE_BYTES_MAX));
         assert_eq!(proxy_header(endless.as_bytes()), ProxyHeader::None);
+        let too_long = format!("{endless}\r\nGET / HTTP/1.1\r\n");
+        assert_eq!(proxy_header(too_long.as_bytes()), ProxyHeader::None);
     }
 
     #[test]

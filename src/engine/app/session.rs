@@ -260,7 +260,11 @@ impl Session {
         observer: &mut impl Observer,
     ) {
         let outcome = http1.on_chunk(context, chunk, observer);
-        self.state = match First::of(http1) {
+        let small = match outcome {
+            Outcome::GoesOn => First::of(http1),
+            _ => Err(http1),
+        };
+        self.state = match small {
             Ok(first) => State::First(first),
             Err(http1) => State::Http1(Box::new(http1)),
         };
@@ -289,9 +293,17 @@ impl Session {
                 observer.counters().http1_upgraded += 1;
                 self.end(observer);
             }
-            Outcome::Switched { request, rest } => {
+            Outcome::Switched {
+                request,
+                rest,
+                early,
+            } => {
                 if let State::Http1(mut http1) = std::mem::take(&mut self.state) {
-                    let switched = Switched::new(&http1, request, context.time);
+                    let time = early.unwrap_or(context.time);
+                    let mut switched = Switched::new(&http1, request, time);
+                    if early.is_some() {
+                        switched.miss_server();
+                    }
                     self.state = State::Switched(Box::new(switched));
                     http1.close(observer);
                 }
@@ -299,7 +311,7 @@ impl Session {
             }
             Outcome::Http2Preface { held, rest } => {
                 if let State::Http1(http1) = std::mem::take(&mut self.state) {
-                    self.state = State::Crossing(Box::new(Crossing::new(*http1)));
+                    self.state = State::Crossing(Box::new(Crossing::new(*http1, observer)));
                 }
                 self.read(context, [&held, rest], observer);
             }

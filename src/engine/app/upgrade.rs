@@ -51,6 +51,11 @@ impl Switched {
         }
     }
 
+    /// What the server sent so far was not kept.
+    pub(super) fn miss_server(&mut self) {
+        self.side(self.client.reversed()).is_missed = true;
+    }
+
     /// Takes the next piece of one direction.
     pub(super) fn on_chunk(&mut self, direction: Direction, chunk: Chunk<'_>) -> Verdict {
         let from_client = direction == self.client;
@@ -153,7 +158,8 @@ pub(super) struct Crossing {
 
 impl Crossing {
     /// The client's preface was seen behind a request.
-    pub(super) fn new(http1: Http1) -> Self {
+    pub(super) fn new(mut http1: Http1, observer: &mut impl Observer) -> Self {
+        http1.expect_no_more(observer);
         let mut http2 = Http2::upgraded(http1.client(), http1.proxied_for());
         http2.reserve_upgraded();
         Self { http1, http2 }
@@ -185,7 +191,7 @@ impl Crossing {
         }
         match self.http1.on_chunk(context, chunk, observer) {
             http1::Outcome::GoesOn => Crossed::NotYet(self),
-            http1::Outcome::Switched { request, rest } => {
+            http1::Outcome::Switched { request, rest, .. } => {
                 let mut http2 = self.into_http2(request, observer);
                 if !rest.is_empty() {
                     http2.on_chunk(context, Chunk::Data(rest), observer);

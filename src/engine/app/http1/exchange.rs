@@ -26,6 +26,8 @@ struct Inner {
     early: VecDeque<(Timestamp, u16)>,
     /// The request of the last of them, once it came.
     overtaken: Option<RequestKind>,
+    /// A 101 among them, once its request came or is known to be lost.
+    switch: Option<Switch>,
     order: Order,
     /// Requests that were lost and whose answers have not been seen.
     owed: Option<Owed>,
@@ -81,6 +83,15 @@ impl Awaited {
         let unseen = answer.acked.is_some_and(|acked| acked <= self.sent);
         unseen || self.read.is_some_and(|read| answer.offset < read)
     }
+}
+
+/// A 101 that was read before its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Switch {
+    /// When it came.
+    pub(super) time: Timestamp,
+    /// That request, when somebody wants to hear of its response.
+    pub(super) request: Option<EventId>,
 }
 
 /// Requests may have been lost: an answer to them is still to come, unless the client reads one
@@ -143,6 +154,8 @@ pub(super) enum Answer {
     Interim,
     /// The protocol changes after this head.
     Switching,
+    /// And on the client's side after a request that has not been seen yet.
+    EarlySwitching,
     /// A tunnel begins after this head.
     Tunnel,
     /// There is no body.
@@ -194,7 +207,10 @@ impl Exchange {
     pub(super) fn add(&mut self, one: Awaited, observer: &mut impl Observer) {
         let inner = self.inner();
         if let Some((time, status)) = inner.early.pop_front() {
-            if let Some(event) = one.event {
+            let request = one.event;
+            if status == SWITCHING {
+                inner.switch = Some(Switch { time, request });
+            } else if let Some(event) = request {
                 observer.on_status(time, event, status);
             }
             if inner.early.is_empty() {
@@ -223,6 +239,11 @@ impl Exchange {
         self.inner.as_mut()?.overtaken.take()
     }
 
+    /// The protocol changes behind the request that was read last, or lost. Told once.
+    pub(super) fn take_switch(&mut self) -> Option<Switch> {
+        self.inner.as_mut()?.switch.take()
+    }
+
     /// A status line was read.
     pub(super) fn answer(
         &mut self,
@@ -231,7 +252,7 @@ impl Exchange {
         observer: &mut impl Observer,
     ) -> Answer {
         match status {
-            101 => return Answer::Switching,
+            SWITCHING => return self.switch(context.time),
             100..=199 => return Answer::Interim,
             _ => {}
         }
@@ -252,6 +273,16 @@ impl Exchange {
             (RequestKind::Head, _) | (_, 204 | 304) => Answer::Bodiless,
             _ => Answer::Plain,
         }
+    }
+
+    /// 101: its request waits, or is still to come.
+    fn switch(&mut self, time: Timestamp) -> Answer {
+        let inner = self.inner();
+        if inner.front.is_some() || !inner.takes_early() {
+            return Answer::Switching;
+        }
+        inner.early.push_back((time, SWITCHING));
+        Answer::EarlySwitching
     }
 
     /// Takes the request that these bytes of the server's answer.
@@ -346,8 +377,7 @@ impl Exchange {
     fn note_unmatched(&mut self, time: Timestamp, status: u16, observer: &mut impl Observer) {
         let inner = self.inner();
         inner.owed = None;
-        let is_early = inner.order == Order::Certain && inner.untold == 0;
-        if is_early && inner.early.len() < EARLY_RESPONSES_MAX {
+        if inner.takes_early() {
             inner.early.push_back((time, status));
             return;
         }
@@ -362,6 +392,12 @@ impl Exchange {
 impl Inner {
     fn waiting(&self) -> impl Iterator<Item = &Awaited> {
         self.front.iter().chain(&self.behind)
+    }
+
+    /// Whether a response to no request that is known is kept for one to come.
+    fn takes_early(&self) -> bool {
+        let is_early = self.order == Order::Certain && self.untold == 0;
+        is_early && self.early.len() < EARLY_RESPONSES_MAX
     }
 
     fn push(&mut self, one: Awaited, observer: &mut impl Observer) {
@@ -392,9 +428,17 @@ impl Inner {
 
     fn forget_early(&mut self, observer: &mut impl Observer) {
         observer.counters().responses_unmatched += self.early.len() as u64;
+        let switch = self.early.iter().find(|(_, status)| *status == SWITCHING);
+        self.switch = switch.map(|(time, _)| Switch {
+            time: *time,
+            request: None,
+        });
         self.early.clear();
     }
 }
+
+/// The status of a response after which the protocol changes (RFC 9110 §15.2.2).
+const SWITCHING: u16 = 101;
 
 fn tell_unanswered(one: Awaited, observer: &mut impl Observer) {
     if let Some(event) = one.event {

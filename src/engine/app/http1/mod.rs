@@ -10,6 +10,7 @@ use crate::engine::app::http1::exchange::Exchange;
 use crate::engine::app::http1::requests::{Leave, Reading, Requests};
 use crate::engine::app::http1::responses::{Responses, Step};
 use crate::engine::event::EventId;
+use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, Interest, StreamContext};
 
 mod body;
@@ -52,8 +53,11 @@ pub(super) enum Outcome<'a> {
     Switched {
         /// That request, when somebody wants to hear of its response.
         request: Option<EventId>,
-        /// What the server sent after that.
+        /// What whoever spoke last sent after that.
         rest: &'a [u8],
+        /// When the 101 came, if that was before the request: what the server sent after it was
+        /// not kept.
+        early: Option<Timestamp>,
     },
     /// The client goes on in HTTP/2, behind a request.
     Http2Preface {
@@ -130,6 +134,11 @@ impl Http1 {
         self.exchange.proxied_for()
     }
 
+    /// The client has left HTTP/1.
+    pub(super) fn expect_no_more(&mut self, observer: &mut impl Observer) {
+        self.exchange.doubt(observer);
+    }
+
     /// The first request that waits is answered elsewhere.
     pub(super) fn take_first(&mut self) -> Option<EventId> {
         self.exchange.pop().and_then(|one| one.event)
@@ -151,7 +160,12 @@ impl Http1 {
         match chunk {
             Chunk::Data(bytes) if from_client => return self.on_requests(context, bytes, observer),
             Chunk::Data(bytes) => return self.on_responses(context, bytes, observer),
-            Chunk::Gap(gap) if from_client => self.requests.on_gap(gap, &mut reading),
+            Chunk::Gap(gap) if from_client => {
+                self.requests.on_gap(gap, &mut reading);
+                if self.exchange.take_switch().is_some() {
+                    return Outcome::Left;
+                }
+            }
             Chunk::Gap(gap) => self.responses.on_gap(gap, &mut reading),
             Chunk::Fin if from_client => {}
             Chunk::Fin | Chunk::Reset => self.exchange.give_up(observer),
@@ -206,6 +220,11 @@ impl Http1 {
         match leave {
             None => Outcome::GoesOn,
             Some(Leave::NotHttp) => Outcome::NotHttp,
+            Some(Leave::Switched { switch, rest }) => Outcome::Switched {
+                request: switch.request,
+                rest,
+                early: Some(switch.time),
+            },
             Some(Leave::Http2Preface { held, rest }) => Outcome::Http2Preface { held, rest },
         }
     }
@@ -228,6 +247,7 @@ impl Http1 {
             Some(Step::Switched(rest)) => Outcome::Switched {
                 request: self.take_first(),
                 rest,
+                early: None,
             },
         }
     }

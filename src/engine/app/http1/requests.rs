@@ -2,7 +2,7 @@
 
 use crate::engine::app::Observer;
 use crate::engine::app::http1::body::{Body, Skipped};
-use crate::engine::app::http1::exchange::{Awaited, Exchange, Owed, RequestKind};
+use crate::engine::app::http1::exchange::{Awaited, Exchange, Owed, RequestKind, Switch};
 use crate::engine::app::http1::framing::{Follows, Framing};
 use crate::engine::app::http1::hunt::{Found, Hunt, Sought};
 use crate::engine::app::http1::line::RequestLine;
@@ -65,6 +65,8 @@ pub(super) enum Step<'a> {
 pub(super) enum Leave<'a> {
     /// It never was HTTP.
     NotHttp,
+    /// A 101 was read before the request that ends here, or before one that is lost.
+    Switched { switch: Switch, rest: &'a [u8] },
     /// HTTP/2 begins with these bytes of the client's.
     Http2Preface {
         /// Bytes from earlier chunks.
@@ -162,6 +164,12 @@ impl Requests {
             match step {
                 Step::Rest(rest) => bytes = rest,
                 Step::Leave(leave) => return Some(leave),
+            }
+            if let Some(switch) = reading.exchange.take_switch() {
+                return Some(Leave::Switched {
+                    switch,
+                    rest: bytes,
+                });
             }
         }
         None

@@ -31,6 +31,8 @@ enum Place {
     Doubtful(Body, u8),
     /// The next status line is sought.
     Lost(Hunt),
+    /// Behind a 101 whose request is still to come: nothing that is read.
+    Beyond,
 }
 
 /// The first bytes of a status line.
@@ -94,6 +96,7 @@ impl Responses {
                 Place::Doubtful(body, seen) => self.in_doubt(body, seen, bytes),
                 Place::Body(body) => self.in_body(body, bytes, reading),
                 Place::Lost(hunt) => self.while_lost(hunt, bytes, reading),
+                Place::Beyond => self.go_beyond(),
             };
             match step {
                 Step::Rest(rest) => bytes = rest,
@@ -105,8 +108,10 @@ impl Responses {
 
     /// So many bytes are missing.
     pub(super) fn on_gap(&mut self, gap: u64, reading: &mut Reading<'_, impl Observer>) {
-        if let Place::Doubtful(body, seen) = self.place {
-            self.begin_body(body, seen);
+        match self.place {
+            Place::Doubtful(body, seen) => self.begin_body(body, seen),
+            Place::Beyond => return,
+            _ => {}
         }
         let known = match &self.place {
             Place::Body(body) => body.skip_gap(gap),
@@ -220,6 +225,7 @@ impl Responses {
             Answer::Interim | Answer::Bodiless => Step::Rest(rest),
             Answer::Tunnel => Step::Over,
             Answer::Switching => Step::Switched(rest),
+            Answer::EarlySwitching => self.go_beyond(),
             Answer::Plain | Answer::Unmatched => {
                 match framing.after_response() {
                     Follows::Nothing => {}
@@ -235,6 +241,11 @@ impl Responses {
                 Step::Rest(rest)
             }
         }
+    }
+
+    fn go_beyond<'a>(&mut self) -> Step<'a> {
+        self.place = Place::Beyond;
+        Step::Rest(&[])
     }
 
     fn in_body<'a>(

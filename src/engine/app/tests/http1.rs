@@ -542,6 +542,45 @@ fn ways_out_of_http_1() {
                 &["GET h /ws", "1: 101"],
             ),
             (
+                "101 that is seen before the rest of its request",
+                &[
+                    ">GET /ws HTTP/1.1|Ho",
+                    "<HTTP/1.1 101 S|Upgrade: websocket||",
+                    ">st: h|Upgrade: websocket||",
+                    FAKE,
+                ],
+                &["GET h /ws", "1: 101"],
+            ),
+            (
+                "101 that is seen before its request",
+                &[
+                    "<HTTP/1.1 101 S|Upgrade: websocket||bytes of the socket",
+                    ">GET /ws HTTP/1.1|Host: h|Upgrade: websocket||",
+                    FAKE,
+                ],
+                &["GET h /ws", "1: 101"],
+            ),
+            (
+                "101 before a request for a host that is not watched",
+                &[
+                    ">GET /ws HTTP/1.1|Ho",
+                    "<HTTP/1.1 101 S|Upgrade: websocket||",
+                    ">st: other|Upgrade: websocket||",
+                    FAKE,
+                ],
+                &[],
+            ),
+            (
+                "101 before a request that is lost",
+                &[
+                    ">GET /ws HTTP/1.1|Ho",
+                    "<HTTP/1.1 101 S|Upgrade: websocket||",
+                    ">GAP20",
+                    FAKE,
+                ],
+                &[],
+            ),
+            (
                 "upgrade refused",
                 &[
                     ">GET /ws HTTP/1.1|Host: h|Upgrade: websocket||",
