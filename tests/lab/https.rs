@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 
 use canarytap::engine::app::tls::keylog::KeyLogEntry;
 
+use crate::browser;
 use crate::network::{Lab, text, tools, wait_for};
 use crate::proxy::certificate;
 use crate::web::{Access, CANARY, HOST, Visitor, curl_to};
@@ -55,9 +56,9 @@ impl<'lab> Https<'lab> {
         drop(log.unwrap());
     }
 
-    /// Puts a file among its documents.
-    pub fn publish(&self, name: &str, content: &str) {
-        fs::write(self.folder.join("documents").join(name), content).unwrap();
+    /// Puts the browser's page among its documents.
+    pub fn publish_page(&self) {
+        browser::publish(&self.folder.join("documents"));
     }
 
     /// Secrets in the key log that are of use.

@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::browser;
 use crate::https::{Https, PORT};
 use crate::namespaces::in_a_lab;
 use crate::network::{Lab, text, wait_for};
 use crate::servers::{Server, listens, program};
 use crate::tls::{assert_as_served, tap_with};
-use crate::web::{Access, HOST, Visitor, Web, curl, curl_to, url};
+use crate::web::{Access, HOST, Visitor, Web, curl, curl_to};
 
 /// How curl asks where the server chooses among few: versions of TLS and HTTP, and its suites.
 const WAYS: [&[&str]; 12] = [
@@ -140,7 +141,9 @@ fn early_data_of_s_client_is_read_as_s_server_heard_it() {
                 .unwrap(),
         );
         let mut server = server.spawn().unwrap();
-        wait_for("s_server listens", || listens(lab, PORT).then_some(()));
+        wait_for("s_server listens", || {
+            listens(lab, "--tcp", PORT).then_some(())
+        });
 
         let tap = tap_with(lab, Some(keys));
         let session = lab.folder().join("session");
@@ -176,25 +179,23 @@ fn a_browsers_page_and_all_that_belongs_to_it_is_read_as_apache_served_it() {
         a_browsers_page_and_all_that_belongs_to_it_is_read_as_apache_served_it,
         |lab| {
             let https = Https::start(lab);
-            https.publish("page.html", PAGE);
-            https.publish("style.css", "p { color: red }\n");
-            https.publish("script.js", "document.title = 'done';\n");
+            https.publish_page();
             let tap = tap_with(lab, Some(https.key_log()));
-            // A browser that ends at its start, without having asked for anything, is started again.
-            let shown = (0..3)
-                .map(|_| text(chromium(lab, "/page.html?from=chromium").output().unwrap()))
-                .find(|shown| !shown.trim().is_empty())
-                .unwrap_or_default();
-            assert!(shown.contains("<title>done</title>"), "{shown}");
+            browser::look(lab, "from=chromium", &[]);
             // Apache notes a connection that asked nothing as a bad request.
             let asked = |line: &Access| line.status != "400";
             let served = || https.served().into_iter().filter(asked).collect();
             assert_as_served(&tap, 3, served);
             let events = tap.log(&[]);
             assert!(events.iter().all(|event| event["version"] == "HTTP/2"));
-            let script = events.iter().find(|event| event["target"] == "/script.js");
+            let script = events
+                .iter()
+                .find(|event| event["target"] == browser::TARGETS[2]);
             let referer = script.unwrap()["referer"].as_str().unwrap();
-            assert!(referer.ends_with("/page.html?from=chromium"), "{referer}");
+            assert!(
+                referer.ends_with("/site/page.html?from=chromium"),
+                "{referer}"
+            );
             let ja4 = events[0]["ja4"].as_str().unwrap();
             assert!(ja4.starts_with("t13d"), "{ja4}");
         },
@@ -377,33 +378,6 @@ fn request(method: &str, target: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n")
 }
 
-/// A browser without a screen, which looks at one page.
-fn chromium(lab: &Lab, target: &str) -> Command {
-    let profile = lab.folder().join("profile");
-    let mut chromium = lab.on("outside", "timeout");
-    chromium.args([
-        "60",
-        "chromium",
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-    ]);
-    chromium.args(["--disable-dev-shm-usage", "--ignore-certificate-errors"]);
-    chromium.args([
-        "--no-first-run",
-        "--disable-background-networking",
-        "--dump-dom",
-    ]);
-    chromium.arg(format!(
-        "--host-resolver-rules=MAP {HOST} 192.168.1.10:{PORT}"
-    ));
-    chromium.arg(format!("--user-data-dir={}", profile.display()));
-    chromium.arg(url(HOST, target).replace("http:", "https:"));
-    chromium.env("HOME", lab.folder());
-    chromium.env_remove("LD_LIBRARY_PATH").stderr(Stdio::null());
-    chromium
-}
-
 fn asked(events: &[Value]) -> Vec<String> {
     let line = |event: &Value| {
         let word = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
@@ -420,6 +394,3 @@ fn suites() -> Vec<String> {
     let list = text(openssl.output().unwrap());
     list.trim().split(':').map(str::to_owned).collect()
 }
-
-const PAGE: &str = "<!doctype html><title>page</title><link rel=stylesheet href=/style.css>\n\
-                    <link rel=icon href=data:,>\n<p>hello</p><script src=/script.js></script>\n";

@@ -17,6 +17,7 @@
 mod behind_haproxy;
 mod behind_nginx;
 mod blindness;
+mod browser;
 mod card;
 mod disk;
 mod doctor;

@@ -5,10 +5,13 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::http3::{Http3, ask};
+use crate::browser;
+use crate::http3::ask;
 use crate::namespaces::in_a_lab;
-use crate::network::{Lab, wait_for};
+use crate::network::Lab;
+use crate::servers::Server;
 use crate::tap::Tap;
+use crate::tls::{assert_as_served, tap_with};
 use crate::web::{CANARY, HOST};
 
 /// Ways to ask: versions of QUIC, each suite, hellos in several packets, keys that change, clients
@@ -25,23 +28,27 @@ const WAYS: [&[&str]; 9] = [
     &["--early"],
 ];
 
+/// Those that Caddy knows: its version 2 of QUIC is a draft's, and of a client that moves it goes on
+/// to log the first port.
+const WAYS_TO_CADDY: [&[&str]; 7] = [
+    &["--versions", "1"],
+    &["--versions", "1,2"],
+    &["--suite", "AES_256_GCM_SHA384"],
+    &["--suite", "CHACHA20_POLY1305_SHA256"],
+    &["--large"],
+    &["--update"],
+    &["--early"],
+];
+
 #[test]
 fn with_the_keys_the_tap_reads_what_aioquic_served_line_by_line() {
     in_a_lab(
         with_the_keys_the_tap_reads_what_aioquic_served_line_by_line,
         |lab| {
-            let server = Http3::aioquic(lab, &[]);
-            let tap = tap(lab, Some(&server));
-            for (number, way) in WAYS.iter().enumerate() {
-                let targets = [
-                    format!("/?way={number}"),
-                    format!("HEAD:/missing?way={number}"),
-                    format!("/status/301?way={number}"),
-                ];
-                ask(lab, way, &targets.each_ref().map(String::as_str));
-            }
-            assert_same(&tap, &server, 3 * WAYS.len() + 1);
-            let events = tap.log(&[]);
+            let server = Server::aioquic(lab, &[]);
+            let tap = tap_with(lab, Some(server.key_log()));
+            ask_in(lab, &WAYS);
+            let events = assert_as_served(&tap, 3 * WAYS.len() + 1, || server.served());
             assert!(events.iter().all(is_of_quic), "{events:?}");
         },
     );
@@ -52,14 +59,79 @@ fn with_the_keys_the_tap_reads_what_a_server_served_that_proves_addresses() {
     in_a_lab(
         with_the_keys_the_tap_reads_what_a_server_served_that_proves_addresses,
         |lab| {
-            let server = Http3::aioquic(lab, &["--retry"]);
-            let tap = tap(lab, Some(&server));
+            let server = Server::aioquic(lab, &["--retry"]);
+            let tap = tap_with(lab, Some(server.key_log()));
             for versions in ["1", "2"] {
                 let first = format!("/?version={versions}");
                 ask(lab, &["--versions", versions], &[&first, "HEAD:/missing"]);
             }
-            assert_same(&tap, &server, 4);
+            assert_as_served(&tap, 4, || server.served());
         },
+    );
+}
+
+#[test]
+fn with_the_keys_the_tap_reads_what_caddy_served_over_http3_line_by_line() {
+    in_a_lab(
+        with_the_keys_the_tap_reads_what_caddy_served_over_http3_line_by_line,
+        |lab| {
+            let caddy = Server::caddy(lab);
+            let tap = tap_with(lab, Some(caddy.key_log()));
+            ask_in(lab, &WAYS_TO_CADDY);
+            let events = assert_as_served(&tap, 3 * WAYS_TO_CADDY.len() + 1, || caddy.served());
+            assert!(events.iter().all(is_of_quic), "{events:?}");
+        },
+    );
+}
+
+#[test]
+fn what_aioquic_served_a_browser_over_http3_is_read_line_by_line() {
+    in_a_lab(
+        what_aioquic_served_a_browser_over_http3_is_read_line_by_line,
+        |lab| assert_browser_is_read(lab, &Server::aioquic(lab, &[])),
+    );
+}
+
+#[test]
+fn what_caddy_served_a_browser_over_http3_is_read_line_by_line() {
+    in_a_lab(
+        what_caddy_served_a_browser_over_http3_is_read_line_by_line,
+        |lab| assert_browser_is_read(lab, &Server::caddy(lab)),
+    );
+}
+
+/// Chromium's page with its style and script, as the server says it served them; and of what it
+/// asks without keys, the hello, in which it makes up an encrypted one.
+fn assert_browser_is_read(lab: &Lab, server: &Server) {
+    let mut tap = tap_with(lab, Some(server.key_log()));
+    let way = browser::over_quic(lab, &server.certificate());
+    browser::look(lab, "from=chromium", &way);
+    let targets = browser::TARGETS.len();
+    let events = assert_as_served(&tap, targets, || server.served());
+    assert!(events.iter().all(is_of_quic), "{events:?}");
+    assert!(events.iter().all(|event| event["version"] == "HTTP/3"));
+    let script = events
+        .iter()
+        .find(|event| event["target"] == browser::TARGETS[2]);
+    let referer = script.unwrap()["referer"].as_str().unwrap();
+    assert!(
+        referer.ends_with("/site/page.html?from=chromium"),
+        "{referer}"
+    );
+
+    assert!(tap.stop().success());
+    tap.configure(|config| config.split("[tls]").next().unwrap().to_owned());
+    tap.start();
+    browser::look(lab, "keys=none", &way);
+    let hello = tap.wait_for_events(targets + 1).remove(targets);
+    assert_eq!(
+        (&hello["kind"], &hello["sni"], &hello["alpn"]),
+        (&"hello".into(), &HOST.into(), &"h3".into())
+    );
+    assert!(hello["flags"].to_string().contains("ech"), "{hello}");
+    assert!(
+        is_of_quic(&hello) && hello.get("target").is_none(),
+        "{hello}"
     );
 }
 
@@ -68,8 +140,8 @@ fn a_canary_over_http3_is_one_alert_with_its_keys_through_the_pipe_and_a_hello_w
     in_a_lab(
         a_canary_over_http3_is_one_alert_with_its_keys_through_the_pipe_and_a_hello_without,
         |lab| {
-            let server = Http3::aioquic(lab, &[]);
-            let tap = tap(lab, None);
+            let server = Server::aioquic(lab, &[]);
+            let tap = tap_with(lab, None);
             ask(lab, &[], &["/before-any-key"]);
             let hello = tap.wait_for_events(1).remove(0);
             assert_eq!(
@@ -91,65 +163,27 @@ fn a_canary_over_http3_is_one_alert_with_its_keys_through_the_pipe_and_a_hello_w
     );
 }
 
+/// Three requests in each of these ways, on a connection of its own.
+fn ask_in(lab: &Lab, ways: &[&[&str]]) {
+    for (number, way) in ways.iter().enumerate() {
+        let targets = [
+            format!("/?way={number}"),
+            format!("HEAD:/missing?way={number}"),
+            format!("/status/301?way={number}"),
+        ];
+        ask(lab, way, &targets.each_ref().map(String::as_str));
+    }
+}
+
 /// All secrets of a server's, through the daemon's pipe.
-fn hand_over(tap: &Tap<'_>, server: &Http3) {
+fn hand_over(tap: &Tap<'_>, server: &Server) {
     let mut keys = tap.command(&["keys"]);
     keys.stdin(Stdio::from(File::open(server.key_log()).unwrap()));
     assert!(keys.output().unwrap().status.success());
-}
-
-/// A running tap that reads the server's port, with its keys or without.
-fn tap<'lab>(lab: &'lab Lab, keys_of: Option<&Http3>) -> Tap<'lab> {
-    let mut tap = Tap::new(lab);
-    tap.configure(|config| config.replace("ports = [80, 8080]", "ports = [80, 8443]"));
-    if let Some(server) = keys_of {
-        let log = server.key_log();
-        tap.configure(|config| format!("{config}\n[tls]\nkey_log = [{log:?}]\n"));
-    }
-    tap.start();
-    tap
-}
-
-/// The tap's log says what the server's says.
-fn assert_same(tap: &Tap<'_>, server: &Http3, requests: usize) {
-    let served = wait_for("the server's own log", || {
-        let served = server.served();
-        (served.len() >= requests).then_some(served)
-    });
-    let mut served: Vec<[String; 6]> = served
-        .into_iter()
-        .map(|line| {
-            let host = line.host.split(':').next().unwrap_or_default().to_owned();
-            [
-                line.src_port,
-                line.method,
-                host,
-                line.target,
-                line.version,
-                line.status,
-            ]
-        })
-        .collect();
-    served.sort();
-    let mut seen = Vec::new();
-    wait_for("the tap's log", || {
-        seen = tap.log(&[]).iter().map(seen_facts).collect();
-        (seen.len() >= served.len()).then_some(())
-    });
-    seen.sort();
-    assert_eq!(seen, served, "what the tap read and what the server served");
 }
 
 fn is_of_quic(event: &Value) -> bool {
     event["ja4"]
         .as_str()
         .is_some_and(|ja4| ja4.starts_with("q13d"))
-}
-
-fn seen_facts(event: &Value) -> [String; 6] {
-    let keys = ["src_port", "method", "host", "target", "version", "status"];
-    keys.map(|key| match &event[key] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    })
 }

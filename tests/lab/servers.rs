@@ -1,4 +1,5 @@
-//! HTTPS servers of several makes, each with a TLS key log and a log of its own.
+//! HTTPS servers of several makes, each with a log of its own, and with a TLS key log where it can
+//! write one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +7,12 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::browser;
+use crate::http3;
 use crate::https::PORT;
 use crate::network::{Lab, text, wait_for};
 use crate::proxy::certificate;
-use crate::web::Access;
+use crate::web::{Access, Visitor};
 
 #[test]
 fn readme_shows_key_logs_as_they_ran_here() {
@@ -36,18 +39,39 @@ fn readme_shows_key_logs_as_they_ran_here() {
 pub struct Server {
     folder: PathBuf,
     process: Child,
-    read: fn(&Value) -> Option<Access>,
+    read: ReadAccess,
 }
 
+/// What a line of a server's log says of a request; None for what it says of itself.
+type ReadAccess = fn(&Value) -> Option<Access>;
+
 impl Server {
-    /// Caddy, with `insecure_secrets_log`.
+    /// Caddy, with `insecure_secrets_log`; it speaks HTTP/3 too, and has the browser's page.
     pub fn caddy(lab: &Lab) -> Self {
         let folder = folder(lab, "caddy");
+        browser::publish(&folder.join("documents"));
         fs::write(folder.join("Caddyfile"), CADDYFILE).unwrap();
         let mut caddy = lab.on("server", "caddy");
         caddy.args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"]);
         caddy.env("HOME", &folder).env("XDG_DATA_HOME", &folder);
-        Self::started(lab, folder, caddy, read_caddy)
+        let caddy = Self::started(lab, folder, caddy, read_caddy);
+        wait_for("Caddy listens for HTTP/3", || {
+            listens(lab, "--udp", PORT).then_some(())
+        });
+        caddy
+    }
+
+    /// aioquic, with `secrets_log_file`; it speaks HTTP/3 only, and has the browser's page.
+    pub fn aioquic(lab: &Lab, options: &[&str]) -> Self {
+        let folder = folder(lab, "aioquic");
+        browser::publish(&folder.join("documents"));
+        let mut aioquic = http3::peer(lab, "server");
+        aioquic.arg("serve").arg(&folder);
+        aioquic
+            .arg(Visitor::Outside4.server())
+            .arg(PORT.to_string());
+        aioquic.args(options);
+        Self::started_on(lab, folder, aioquic, read_facts, "--udp")
     }
 
     /// Python's own, with `keylog_filename`.
@@ -79,24 +103,34 @@ impl Server {
     }
 
     /// Starts it in its folder and waits until it listens.
-    fn started(
+    fn started(lab: &Lab, folder: PathBuf, command: Command, read: ReadAccess) -> Self {
+        Self::started_on(lab, folder, command, read, "--tcp")
+    }
+
+    fn started_on(
         lab: &Lab,
         folder: PathBuf,
         mut command: Command,
-        read: fn(&Value) -> Option<Access>,
+        read: ReadAccess,
+        transport: &str,
     ) -> Self {
         command.current_dir(&folder).stdin(Stdio::null());
         let mut process = command.spawn().unwrap();
         wait_for("the server listens", || {
             let ended = process.try_wait().unwrap();
             assert!(ended.is_none(), "the server ended: {ended:?}");
-            listens(lab, PORT).then_some(())
+            listens(lab, transport, PORT).then_some(())
         });
         Self {
             folder,
             process,
             read,
         }
+    }
+
+    /// Where its certificate stands.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
     }
 
     /// Where its secrets stand.
@@ -122,10 +156,10 @@ impl Drop for Server {
     }
 }
 
-/// Whether something listens on a port of the server.
-pub fn listens(lab: &Lab, port: u16) -> bool {
+/// Whether something listens on a port of the server's; `transport` is `--tcp` or `--udp`.
+pub fn listens(lab: &Lab, transport: &str, port: u16) -> bool {
     let mut ss = lab.on("server", "ss");
-    ss.args(["--no-header", "--listening", "--tcp", "--numeric"]);
+    ss.args(["--no-header", "--listening", transport, "--numeric"]);
     ss.arg(format!("sport = :{port}"));
     !text(ss.output().unwrap()).is_empty()
 }
@@ -149,7 +183,6 @@ fn read_facts(line: &Value) -> Option<Access> {
     Some(serde_json::from_value(line.clone()).unwrap())
 }
 
-/// None for what it says of itself.
 fn read_caddy(line: &Value) -> Option<Access> {
     let request = line.get("request")?;
     let text = |key: &str| request[key].as_str().unwrap().to_owned();

@@ -166,11 +166,12 @@ pub fn assert_as_served(
 type Facts = [String; 6];
 
 fn served_facts(line: &Access) -> Facts {
-    let version = line.version.replace("HTTP/2.0", "HTTP/2");
+    let version = line.version.replace("/2.0", "/2").replace("/3.0", "/3");
+    let host = line.host.split(':').next().unwrap_or_default().to_owned();
     [
         line.src_port.clone(),
         line.method.clone(),
-        line.host.clone(),
+        host,
         line.target.clone(),
         version,
         line.status.clone(),

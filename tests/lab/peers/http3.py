@@ -3,7 +3,7 @@
     http3.py serve FOLDER ADDRESS PORT [--retry] [--versions 1,2]
     http3.py ask ADDRESS PORT HOST [options] [METHOD:]TARGET...
 
-The server has its certificate in FOLDER, and writes there `keys.log` (as SSLKEYLOGFILE) and
+The server has its certificate and `documents` in FOLDER, and writes there `keys.log` (as SSLKEYLOGFILE) and
 `access.log`, one JSON object for each request. The client asks on one connection and prints one
 status for each target.
 """
@@ -11,6 +11,7 @@ status for each target.
 import argparse
 import asyncio
 import json
+import mimetypes
 import os
 import pathlib
 
@@ -29,9 +30,9 @@ def versions(text):
 
 
 class Server(QuicConnectionProtocol):
-    """Answers with the status that a target under /status/ names, 404 under /missing, else 200."""
+    """Answers with a document, or the status that a target under /status/ names, 404 under /missing, else 200."""
 
-    log = None
+    log = documents = None
 
     def __init__(self, *args, **how):
         super().__init__(*args, **how)
@@ -51,8 +52,13 @@ class Server(QuicConnectionProtocol):
         path = target.partition("?")[0]
         status = "404" if path.startswith("/missing") else "200"
         status = path.rpartition("/")[2] if path.startswith("/status/") else status
-        body = b"" if method == "HEAD" or status == "204" else b"a page\n" * 100
-        self.http.send_headers(stream, [(b":status", status.encode()), (b"server", b"aioquic")], end_stream=not body)
+        document = self.documents / path.lstrip("/")
+        page = document.read_bytes() if document.is_file() else b"a page\n" * 100
+        body = b"" if method == "HEAD" or status == "204" else page
+        kind = mimetypes.guess_type(path)[0] or "text/plain"
+        fields = {":status": status, "server": "aioquic", "content-type": kind}
+        self.http.send_headers(stream, [(name.encode(), value.encode()) for name, value in fields.items()],
+                               end_stream=not body)
         if body:
             self.http.send_data(stream, body, end_stream=True)
         self.transmit()
@@ -88,6 +94,7 @@ class Client(QuicConnectionProtocol):
 async def run_server(args):
     folder = pathlib.Path(args.folder)
     Server.log = (folder / "access.log").open("a")
+    Server.documents = folder / "documents"
     keys = open(os.open(folder / "keys.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a", buffering=1)
     configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3"], secrets_log_file=keys,
                                       supported_versions=versions(args.versions))
@@ -96,7 +103,6 @@ async def run_server(args):
     await serve(args.address, args.port, configuration=configuration, create_protocol=Server, retry=args.retry,
                 session_ticket_fetcher=lambda name: tickets.pop(name, None),
                 session_ticket_handler=lambda ticket: tickets.__setitem__(ticket.ticket, ticket))
-    print("ready", flush=True)
     await asyncio.Event().wait()
 
 
