@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::Args;
 
@@ -13,12 +14,15 @@ use crate::cli::replay::joiner::Joiner;
 use crate::cli::replay::packets::Packets;
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell};
 use crate::config::units::parse_bytes;
+use crate::daemon::Playback;
 use crate::engine::app::tls::keylog::{KeyLogEntry, KeyLogError};
 use crate::engine::canary::{Home, Matcher, PortSet, Watch};
 use crate::engine::event::{Detail, Event, EventId, EventSink, Kept, Source};
 use crate::engine::limits::{Limits, MEMORY_BYTES_DEFAULT};
 use crate::engine::{Engine, KeepPackets};
-use crate::store::{EventRecord, Incoming, Store, StoreOptions, StoreReader, exists};
+use crate::store::{
+    COVERAGE, EventRecord, HEALTH, Incoming, Store, StoreOptions, StoreReader, exists,
+};
 
 mod joiner;
 mod packets;
@@ -38,7 +42,7 @@ pub struct ReplayArgs {
     /// Bound on flows and buffers together, such as 48MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
     memory: Option<usize>,
-    /// Keep the events in the store of this directory too
+    /// Keep the events in the store of this directory too, and which minutes the capture covers
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// How events are printed
@@ -69,6 +73,7 @@ pub fn run(globals: &Globals, args: &ReplayArgs) -> CommandResult {
     let mut replay = Replay {
         engine,
         source: Source::default(),
+        account: store.is_some().then(|| Playback::new(Instant::now())),
         out: Out::new(store, packets, render::on_stdout(args.format)),
         wrong_lines: 0,
     };
@@ -143,6 +148,8 @@ struct Replay<W: Write> {
     engine: Engine,
     /// What describes the frames of late.
     source: Source,
+    /// What the captures cover, where it is kept.
+    account: Option<Playback>,
     out: Out<W>,
     /// Lines of key logs that were none.
     wrong_lines: u64,
@@ -165,6 +172,12 @@ impl<W: Write> Replay<W> {
                     if source != self.source {
                         self.source = source;
                         self.engine.set_source(source);
+                    }
+                    if let Some(account) = &mut self.account {
+                        account.on_frame(frame.time, self.engine.counters());
+                        if account.notes() >= BATCH {
+                            self.out.note_account(account)?;
+                        }
                     }
                     self.engine.on_frame(&frame, &mut self.out);
                     self.out.print_settled()?;
@@ -211,6 +224,10 @@ impl<W: Write> Replay<W> {
     fn finish(mut self) -> Result<(), Failure> {
         self.engine.finish(&mut self.out);
         self.out.print_all()?;
+        if let Some(account) = &mut self.account {
+            account.finish(self.engine.counters());
+            self.out.note_account(account)?;
+        }
         tell(&summary(&self.engine, &self.out));
         Ok(())
     }
@@ -310,6 +327,16 @@ impl<W: Write> Out<W> {
             packets.write(store)?;
         }
         self.batch.clear();
+        Ok(())
+    }
+
+    /// Keeps what the captures cover, and what was wrong with them.
+    fn note_account(&mut self, account: &mut Playback) -> Result<(), Failure> {
+        let (hours, faults) = account.take_notes();
+        if let Some(store) = &mut self.store {
+            store.add_records(HEALTH, &faults)?;
+            store.add_records(COVERAGE, &hours)?;
+        }
         Ok(())
     }
 

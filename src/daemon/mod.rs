@@ -41,6 +41,7 @@ use crate::led::{Activity, Armed, ButtonEvent};
 use crate::store::{self, StoreError, StoreOptions, StoreReader};
 
 pub use error::DaemonError;
+pub use health::Playback;
 
 pub mod clock;
 mod error;

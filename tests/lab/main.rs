@@ -33,6 +33,7 @@ mod keys;
 mod kills;
 mod lights;
 mod mint;
+mod month;
 mod namespaces;
 mod network;
 mod power;

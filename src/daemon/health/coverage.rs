@@ -65,9 +65,12 @@ impl Tracker {
     ) -> Option<CoverageRecord> {
         let stepped = self.open.as_ref().is_some_and(|open| open.stepped(at));
         let full = (self.open.as_ref()).is_some_and(|open| open.age(at) >= HOUR);
+        let ended = self.open.as_ref().filter(|_| full && !stepped);
+        let next = ended.and_then(|open| open.next(at));
         let record = (stepped || full).then(|| self.end(at, events)).flatten();
         let before = std::mem::replace(&mut self.events, events);
-        let open = self.open.get_or_insert_with(|| Open::begin(at, before));
+        let begin = || next.unwrap_or_else(|| Open::begin(at, before));
+        let open = self.open.get_or_insert_with(begin);
         open.look(at, wrong, silent_for, events);
         record
     }
@@ -102,6 +105,20 @@ impl Open {
             looked: from.uptime,
             events,
         }
+    }
+
+    /// The account of the hour after this one, which begins where this one ends; None after a time
+    /// in which nobody looked.
+    fn next(&self, at: Moment) -> Option<Self> {
+        let late = self.age(at).saturating_sub(HOUR) > LOOK_MAX;
+        let from = Moment {
+            wall: self.from.wall.plus(HOUR),
+            uptime: self.from.uptime + HOUR,
+            ..self.from
+        };
+        let mut next = Self::begin(from, self.events);
+        next.looked = self.looked;
+        (!late).then_some(next)
     }
 
     fn age(&self, at: Moment) -> Duration {
@@ -325,6 +342,25 @@ mod tests {
         run.tracker.look(run.at(), wrong, silent, events);
         let record = run.tracker.end(run.at(), run.events).unwrap();
         assert_eq!(record.minutes, "+.---");
+    }
+
+    #[test]
+    fn an_hour_begins_where_the_one_before_it_ended_however_seldom_it_was_looked() {
+        let mut run = Run::new();
+        for _ in 0..400 {
+            run.pass(1, &[], true);
+            run.second += 22;
+        }
+        assert_eq!(run.records.len(), 2);
+        assert_eq!(run.records[0].to, run.records[1].from);
+        assert_eq!(run.records[1].minutes, "+".repeat(60));
+        run.second += 7200;
+        let woke = run.at().wall.to_string();
+        for _ in 0..170 {
+            run.pass(1, &[], true);
+            run.second += 22;
+        }
+        assert_eq!(run.records[3].from, woke);
     }
 
     #[test]

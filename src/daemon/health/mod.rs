@@ -13,6 +13,7 @@ pub use chronicle::Chronicle;
 pub use coverage::{Moment, Tracker};
 pub use disk::Room;
 pub use hosts::Habit;
+pub use playback::Playback;
 
 mod chronicle;
 mod coverage;
@@ -20,6 +21,7 @@ mod disk;
 mod hosts;
 mod keeping;
 mod keys;
+mod playback;
 mod recent;
 mod silence;
 mod wire;
