@@ -6,7 +6,7 @@ CARGO ?= cargo
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
 
-.PHONY: help deps build deb deb-arm64 deb-armhf install demo test test-long test-pi differential fuzz bench instructions fmt lint msrv clean
+.PHONY: help deps build deb deb-arm64 deb-armhf install demo test test-long test-report test-pi differential fuzz bench instructions fmt lint msrv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,7 +55,12 @@ test: deps ## run every test: unit, property, command line, captures, lab
 	$(CARGO) test --locked
 
 test-long: deps ## the same, with the long rounds of the lab (200 kills instead of 20)
+	@scripts/deps axe-core
 	CANARYTAP_TEST_LONG=1 $(CARGO) test --locked
+
+test-report: deps ## look at the report in Chromium with axe-core (npm) as well
+	@scripts/deps axe-core
+	CANARYTAP_TEST_LONG=1 $(CARGO) test --locked --test report_page
 
 test-pi: ## run the arm64 program on emulated boards, and watch its pins from outside (QEMU)
 	@scripts/deps python3 qemu-system-aarch64 qemu-aarch64 depmod cpio objdump

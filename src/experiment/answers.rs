@@ -45,6 +45,9 @@ pub struct ChannelAnswer {
     pub canaries: Vec<CanaryAnswer>,
     /// Those of them that were sent.
     pub sent: Group,
+    /// How much of the time since it was sent the tap was watching, for the one of which least was
+    /// watched; none before anything was sent.
+    pub watched: Option<Watched>,
     /// The probability that chance alone does this, against the controls.
     pub chance: f64,
     /// The same, corrected for there being several channels.
@@ -238,6 +241,7 @@ impl ChannelAnswer {
             channel,
             canaries: Vec::new(),
             sent: Group::default(),
+            watched: None,
             chance: 1.0,
             corrected: 1.0,
             sure: SureOf::NothingSent,
@@ -248,6 +252,8 @@ impl ChannelAnswer {
     fn add(&mut self, answer: CanaryAnswer) {
         if matches!(answer.sent, Sent::At(..)) {
             self.sent.add(answer.facts.is_visited());
+            let least = self.watched.into_iter().chain([answer.watched]);
+            self.watched = least.min_by_key(|part| part.percent());
         }
         self.canaries.push(answer);
     }

@@ -77,3 +77,27 @@ pub fn status(of: u64, status: u16) -> Incoming {
         learned: Learned::Status { status },
     })
 }
+
+/// The same event by a visitor that writes `text` into each field that it can fill, and more into
+/// the target.
+pub fn hostile(event: &Event, text: &str) -> Event {
+    let text = Some(text.to_owned());
+    Event {
+        method: text.clone().map(Into::into),
+        host: text.clone(),
+        target: text
+            .clone()
+            .map(|text| format!("/{}", text.repeat(1 + 65_536 / text.len()))),
+        user_agent: text.clone(),
+        referer: text.clone(),
+        forwarded_for: text.clone(),
+        sni: text.clone(),
+        alpn: text.clone(),
+        ja4: text,
+        ..event.clone()
+    }
+}
+
+/// Script tags, control bytes, marks that turn the direction of text, and what spreadsheets run.
+pub const HOSTILE: &str = "=cmd|' /C calc'!A0</style></title><script>alert(1)</script>\"><img src=x \
+     onerror=alert(1)>\u{202e}\u{2067}\u{200f}\u{1b}[2J\u{1b}]0;gone\u{7}\u{9b}31m\u{0}\r\n\t@SUM(1)";

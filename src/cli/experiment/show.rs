@@ -91,6 +91,9 @@ fn channel_words(
         printable(&channel.channel),
         words::channel(channel, answers.control_group)
     )?;
+    if let Some(part) = channel.watched {
+        writeln!(out, "  since it was sent: {}", watched(part))?;
+    }
     if let Some(twins) = words::twins(channel) {
         writeln!(out, "  {twins}")?;
     }
@@ -177,6 +180,7 @@ fn channel_json(answers: &Answers, channel: &ChannelAnswer) -> Value {
         "visited": channel.sent.visited,
         "controls": controls.all,
         "controls_visited": controls.visited,
+        "watched_percent": channel.watched.map(|part| part.percent()),
         "p": channel.chance,
         "p_corrected": channel.corrected,
         "answer": words::channel(channel, controls),

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::cli::render::printable;
 use crate::cli::report::gather::{Alert, Report};
+use crate::cli::report::page::shortened;
 use crate::cli::report::zone::Zone;
 
 /// The section of the alerts, newest first.
@@ -30,10 +31,11 @@ fn details(alert: &Alert, zone: &Zone) -> Markup {
         details {
             summary {
                 (zone.show(alert.at)) " · " (text(record.channel.as_deref())) " · "
-                span class="wire" { (printable(method)) } " · "
+                span class="wire" { (shortened(&printable(method), METHOD_MAX)) } " · "
                 (record.client.map(|client| client.to_string()).unwrap_or_default())
                 @if let Some(count) = record.count { " · " (count) " visits" }
                 @if let Some(network) = &alert.network { " · " (printable(network)) }
+                @if let Some(name) = &alert.fit { " · fits " (printable(name)) }
             }
             dl {
                 @for (name, value) in facts(alert) {
@@ -80,12 +82,12 @@ fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
         ("time to visit", alert.delay.map(|delay| delay.to_string())),
     ];
     all.into_iter()
-        .filter_map(|(name, value)| Some((name, shortened(value?))))
+        .filter_map(|(name, value)| Some((name, cut(value?))))
         .collect()
 }
 
 /// A target may be 64 KiB long; the log holds the rest.
-fn shortened(text: String) -> String {
+fn cut(text: String) -> String {
     if text.chars().count() <= TEXT_MAX {
         return text;
     }
@@ -98,5 +100,7 @@ fn text(value: Option<&str>) -> String {
     printable(value.unwrap_or("-")).into_owned()
 }
 
+/// Characters of a method in a line that is folded.
+const METHOD_MAX: usize = 20;
 /// Characters of a value that are shown.
 const TEXT_MAX: usize = 1000;

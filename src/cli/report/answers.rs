@@ -19,10 +19,7 @@ pub(super) fn section(
     zone: &Zone,
 ) -> Markup {
     let id = format!("answers-{number}");
-    let title = match &answers.name {
-        Some(name) => format!("Experiment {}", printable(name)),
-        None => "Canaries of no experiment".to_owned(),
-    };
+    let title = title(answers);
     html! {
         section aria-labelledby=(id) {
             h2 id=(id) { (title) }
@@ -41,6 +38,14 @@ pub(super) fn section(
     }
 }
 
+/// What the section is called.
+pub(super) fn title(answers: &Answers) -> String {
+    match &answers.name {
+        Some(name) => format!("Experiment {}", printable(name)),
+        None => "Canaries of no experiment".to_owned(),
+    }
+}
+
 fn of_channel(channel: &ChannelAnswer, answers: &Answers) -> Markup {
     let figure = match channel.sure {
         SureOf::Open | SureOf::Fair | SureOf::High => Some(format!(
@@ -51,12 +56,22 @@ fn of_channel(channel: &ChannelAnswer, answers: &Answers) -> Markup {
         )),
         SureOf::NothingSent | SureOf::NotVisited | SureOf::NoControls => None,
     };
+    let class = match channel.sure {
+        SureOf::Fair | SureOf::High => "channel sure",
+        SureOf::Open | SureOf::NoControls => "channel visited",
+        SureOf::NothingSent | SureOf::NotVisited => "channel",
+    };
     html! {
-        h3 { (printable(&channel.channel)) }
-        p class="answer" { (capital(&words::channel(channel, answers.control_group))) "." }
-        @if let Some(figure) = figure { p class="figure" { (figure) } }
-        @if let Some(twins) = words::twins(channel) { p class="figure" { (capital(&twins)) "." } }
-        @if let Some(more) = channel.surer { p class="figure" { (capital(&surer(more))) "." } }
+        div class=(class) {
+            h3 { (printable(&channel.channel)) }
+            p class="answer" { (capital(&words::channel(channel, answers.control_group))) "." }
+            @if let Some(part) = channel.watched {
+                p class="figure" { "Since it was sent, " (watched(part)) "." }
+            }
+            @if let Some(figure) = figure { p class="figure" { (figure) } }
+            @if let Some(twins) = words::twins(channel) { p class="figure" { (capital(&twins)) "." } }
+            @if let Some(more) = channel.surer { p class="figure" { (capital(&surer(more))) "." } }
+        }
     }
 }
 
@@ -86,16 +101,17 @@ fn canaries(answers: &Answers, title: &str, zone: &Zone) -> Markup {
 
 fn row(canary: &CanaryAnswer, zone: &Zone) -> Markup {
     let sent = match &canary.sent {
-        Sent::At(at, Some(to)) => format!("{}, to {}", zone.show(*at), printable(to)),
-        Sent::At(at, None) => zone.show(*at),
-        Sent::NotNoted => "not noted".to_owned(),
-        Sent::Never => "never".to_owned(),
+        Sent::At(at, to) => html! {
+            (zone.cell(*at)) @if let Some(to) = to { ", to " (printable(to)) }
+        },
+        Sent::NotNoted => html! { "not noted" },
+        Sent::Never => html! { "never" },
     };
     let facts = &canary.facts;
-    let first = facts.first.as_ref().map(|first| zone.show(first.at));
+    let first = facts.first.as_ref().map(|first| zone.cell(first.at));
     html! {
         tr {
-            th scope="row" { code { (printable(canary.url.as_deref().unwrap_or(&canary.member.id))) } }
+            th scope="row" class="link" { code { (printable(canary.url.as_deref().unwrap_or(&canary.member.id))) } }
             td { (printable(&canary.member.channel)) }
             td { (canary.member.role.name()) }
             td { (sent) }

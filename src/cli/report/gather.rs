@@ -47,6 +47,8 @@ pub(super) struct Alert {
     pub(super) delay: Option<Delay>,
     /// What databases say of its client.
     pub(super) network: Option<String>,
+    /// The known fetcher that it fits best.
+    pub(super) fit: Option<String>,
     /// Known fetchers that it fits, in words.
     pub(super) fits: Vec<String>,
     /// What the same client asked for next.
@@ -189,11 +191,14 @@ impl Gather<'_> {
                 at,
                 delay,
                 network: record.client.and_then(|client| self.network_of(client)),
+                fit: fits.first().map(|fit| fit.row.name.clone()),
                 fits: fits.iter().map(crate::visitor::Fit::words).collect(),
                 next: self.next(&record, at)?,
                 record,
             });
         }
+        // They stand in the order in which they were written.
+        alerts.sort_by_key(|alert| alert.at);
         Ok(alerts)
     }
 

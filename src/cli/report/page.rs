@@ -52,7 +52,7 @@ fn networks(networks: &[NetworkVisits]) -> Markup {
             @if networks.is_empty() {
                 p { "Nobody came from outside." }
             } @else {
-                div class="wide" tabindex="0" role="region" aria-label="Visitors by network" {
+                div class="wide" tabindex="0" role="region" aria-label="Table of visitors by network" {
                     table {
                         thead { tr {
                             th scope="col" { "Network" } th scope="col" class="number" { "Visits" }
@@ -80,10 +80,20 @@ fn network_row(network: &NetworkVisits) -> Markup {
     }
 }
 
-/// Texts of others, made harmless and put in a row.
+/// Texts of others, made harmless and put in a row; each is cut to what a cell has room for.
 pub(super) fn joined<'a>(texts: impl Iterator<Item = &'a String>) -> String {
-    let texts: Vec<String> = texts.map(|text| printable(text).into_owned()).collect();
+    let texts: Vec<String> = texts
+        .map(|text| shortened(&printable(text), CELL_MAX))
+        .collect();
     texts.join(", ")
+}
+
+/// The first `max` characters, with a sign that there were more.
+pub(super) fn shortened(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// What a reader must not forget.
@@ -110,5 +120,8 @@ impl Caution {
         }
     }
 }
+
+/// Characters of a text in a cell of a table.
+const CELL_MAX: usize = 40;
 
 const STYLE: &str = include_str!("style.css");

@@ -15,7 +15,7 @@ pub(super) fn figure(answers: &Answers, number: usize) -> Markup {
     let height = ROW * CLASSES.len() as f64 + 8.0;
     html! {
         figure {
-            svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-labelledby=(title) {
+            svg class="small" viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-labelledby=(title) {
                 title id=(title) { (words(&counts)) }
                 @for (place, (class, count)) in CLASSES.iter().zip(counts).enumerate() {
                     @let top = 4.0 + ROW * place as f64;
@@ -60,6 +60,6 @@ const CLASSES: [Delay; 5] = [
     Delay::Hours,
     Delay::Days,
 ];
-const WIDTH: f64 = 960.0;
-const LEFT: f64 = 200.0;
+const WIDTH: f64 = 560.0;
+const LEFT: f64 = 205.0;
 const ROW: f64 = 26.0;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use crate::cli::render::printable;
+use crate::cli::report::answers;
 use crate::cli::report::gather::Report;
 use crate::cli::report::zone::Zone;
 use crate::engine::frame::Timestamp;
@@ -22,8 +23,10 @@ pub(super) fn figure(
     let axis = Axis::over(answers, &rows);
     let height = TOP + ROW * rows.len() as f64 + BOTTOM;
     let title = format!("timeline-{number}");
+    let named = answers::title(answers);
     html! {
         figure {
+          div class="wide" tabindex="0" role="region" aria-label=(format!("{named}: time line")) {
             svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-labelledby=(title) {
                 title id=(title) { (words(answers, &rows)) }
                 @for (from, until) in watching.spans() {
@@ -37,6 +40,7 @@ pub(super) fn figure(
                 }
                 (ticks(&axis, height, zone))
             }
+          }
             figcaption class="figure" {
                 "Filled marks: sent. Rings: visited from outside. Shaded: the tap was watching."
             }
@@ -172,7 +176,7 @@ fn shortened(name: &str) -> String {
 }
 
 const WIDTH: f64 = 960.0;
-const LEFT: f64 = 150.0;
+const LEFT: f64 = 160.0;
 const TOP: f64 = 8.0;
 const ROW: f64 = 30.0;
 const BOTTOM: f64 = 26.0;

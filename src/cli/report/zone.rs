@@ -1,6 +1,7 @@
 //! Times as a reader of the report wants them: in a zone, with UTC beside.
 
 use jiff::tz::TimeZone;
+use maud::{Markup, html};
 
 use crate::engine::frame::Timestamp;
 
@@ -43,19 +44,36 @@ impl Zone {
 
     /// A moment in the zone, with UTC beside it: `2026-11-01 12:00:32 CET (11:00:32 UTC)`.
     pub(super) fn show(&self, at: Timestamp) -> String {
-        let Some(at) = instant(at) else {
-            return "-".to_owned();
-        };
+        match self.parts(at) {
+            Some((here, Some(there))) => format!("{here} ({there})"),
+            Some((here, None)) => here,
+            None => "-".to_owned(),
+        }
+    }
+
+    /// The same for a cell of a table, where it may break between the two.
+    pub(super) fn cell(&self, at: Timestamp) -> Markup {
+        let (here, there) = self.parts(at).unwrap_or_default();
+        html! {
+            time datetime=(at) { (here) }
+            @if let Some(there) = there { " " time datetime=(at) { "(" (there) ")" } }
+        }
+    }
+
+    /// None beside a time that is UTC already.
+    fn parts(&self, at: Timestamp) -> Option<(String, Option<String>)> {
+        let at = instant(at)?;
         let utc = at.to_zoned(TimeZone::UTC);
         if self.is_utc() {
-            return utc.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+            return Some((utc.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(), None));
         }
         let here = at.to_zoned(self.0.clone());
         let there = match here.date() == utc.date() {
             true => utc.strftime("%H:%M:%S UTC"),
             false => utc.strftime("%Y-%m-%d %H:%M:%S UTC"),
         };
-        format!("{} ({there})", here.strftime("%Y-%m-%d %H:%M:%S %Z"))
+        let here = here.strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
+        Some((here, Some(there.to_string())))
     }
 
     /// A moment for an axis, to the day or to the minute.
