@@ -69,10 +69,8 @@ test-pi: ## run the arm64 program on emulated boards, and watch its pins from ou
 	tests/pi/run
 
 differential: deps ## compare replay with tshark over the captures of the tests
-	@scripts/deps tshark
 	$(CARGO) build --release --locked
-	tests/differential tests/captures
-	tests/differential_http3 tests/captures
+	python3 tests/differential tests/captures
 
 fuzz: deps ## run every fuzz target for 10 minutes each; SECONDS=60 for one minute each
 	@scripts/deps g++
