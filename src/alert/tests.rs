@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use tokio::sync::watch;
 
 use super::*;
-use crate::engine::event::{Alterations, EventId, EventKind, Flags, MatchKind, Origin};
+use crate::engine::event::{Alterations, ClockState, EventId, EventKind, Flags, MatchKind, Origin};
 use crate::engine::frame::Timestamp;
 use crate::led::{AlertKind, LightState};
 use crate::store::Unacknowledged;
@@ -41,6 +41,7 @@ pub fn visit(method: Option<&str>) -> Event {
         ja4: None,
         flags: Flags::NONE,
         alterations: Alterations::NONE,
+        clock: ClockState::default(),
     }
 }
 

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::daemon::health::Moment;
 use crate::engine::frame::Timestamp;
 
 /// What systemd-timesyncd leaves behind once it has set the clock.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 /// Its folder: there while it runs.
 const TIMESYNC: &str = "/run/systemd/timesync";
+
+/// Reading both clocks takes less, unless somebody else ran in between.
+const QUICK: Duration = Duration::from_micros(100);
+const READINGS_MAX: usize = 8;
 
 /// A random number of each boot (random(4)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -27,6 +32,30 @@ pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Both clocks at one moment, and whether the first is set. They are read one after the other: of
+/// a few readings the one that was disturbed least.
+pub fn moment() -> Moment {
+    let read = || {
+        let before = uptime();
+        let wall = now();
+        (uptime().saturating_sub(before), before, wall)
+    };
+    let readings = (0..READINGS_MAX).map(|_| read());
+    let mut best = read();
+    for reading in readings {
+        if best.0 < QUICK {
+            break;
+        }
+        best = best.min(reading);
+    }
+    let (took, before, wall) = best;
+    Moment {
+        wall,
+        uptime: before + took / 2,
+        synchronised: is_synchronised(),
+    }
 }
 
 /// What names this boot of the machine; empty where the kernel does not say.

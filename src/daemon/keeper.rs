@@ -16,7 +16,8 @@ use crate::daemon::queue::{Dropped, Note, Queue, bytes_of};
 use crate::engine::event::{Event, EventId, EventKind};
 use crate::store::evidence::Numbered;
 use crate::store::{
-    Acknowledge, COVERAGE, HEALTH, Incoming, Salvage, Store, StoreError, StoreOptions, StoreReader,
+    Acknowledge, CLOCK, COVERAGE, HEALTH, Incoming, Salvage, Store, StoreError, StoreOptions,
+    StoreReader,
 };
 
 mod damage;
@@ -497,6 +498,7 @@ impl Worker {
             let written = match note {
                 Note::Health(record) => self.store.add_records(HEALTH, &[record]),
                 Note::Coverage(record) => self.store.add_records(COVERAGE, &[record]),
+                Note::Clock(record) => self.store.add_records(CLOCK, &[record]),
             };
             match written {
                 Ok(_) => drop(self.notes.remove(0)),

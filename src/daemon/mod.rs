@@ -19,9 +19,7 @@ use crate::alert::Latch;
 use crate::capture::privilege;
 use crate::config::{Config, Responses};
 use crate::daemon::evidence::EvidenceKeeper;
-use crate::daemon::health::{
-    Chronicle, Habit, Health, Moment, Reports, Room, SetUp, Tracker, Verdict,
-};
+use crate::daemon::health::{Chronicle, Habit, Health, Reports, Room, SetUp, Tracker, Verdict};
 use crate::daemon::journal::{Priority, say};
 use crate::daemon::keeper::{Keeper, KeeperError};
 use crate::daemon::keys::KeyReader;
@@ -33,12 +31,13 @@ use crate::daemon::queue::{Note, Queue};
 use crate::daemon::sandbox::Sandbox;
 use crate::daemon::status::{Remark, Status, StatusFile};
 use crate::daemon::tap::{Tap, TapReport, TapSettings};
+use crate::daemon::timekeeper::Timekeeper;
 use crate::engine::KeepPackets;
 use crate::engine::canary::{Home, Matcher};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::Limits;
 use crate::led::{Activity, Armed, ButtonEvent};
-use crate::store::{self, StoreError, StoreOptions, StoreReader};
+use crate::store::{self, CLOCK, ClockRecord, StoreError, StoreOptions, StoreReader};
 
 pub use error::DaemonError;
 pub use health::Playback;
@@ -59,6 +58,7 @@ mod queue;
 mod sandbox;
 pub mod status;
 mod tap;
+mod timekeeper;
 
 /// Without the capture thread's bell, which rings every second, health is judged at least so
 /// often: a timer of our own would wake the processor twice as often as need be.
@@ -120,6 +120,7 @@ struct Daemon {
     health: Health,
     chronicle: Chronicle,
     coverage: Tracker,
+    timekeeper: Arc<Timekeeper>,
     /// Room on the store's disk, and when it was last asked for.
     room: (Option<Room>, Instant),
     /// Faults that were told of.
@@ -162,7 +163,9 @@ impl Daemon {
         let first = Built::of(&config).map_err(DaemonError::Store)?;
         let (canaries, home) = (first.canaries, first.home);
         let bell = Arc::new(Notify::new());
-        let tap = start_tap(&config, first.matcher, &queue, &lights.activity, &bell)?;
+        let timekeeper = Arc::new(begin_time(&config));
+        let rung = (&bell, &timekeeper);
+        let tap = start_tap(&config, first.matcher, &queue, &lights.activity, rung)?;
         let keys = start_keys(&config, &tap)?;
         let now = Instant::now();
         let room = Room::look(&config.store.directory);
@@ -178,6 +181,7 @@ impl Daemon {
             health,
             chronicle: Chronicle::default(),
             coverage: Tracker::new(clock::boot_id()),
+            timekeeper,
             room: (room, now),
             told: Vec::new(),
             status: StatusFile::new(run_directory),
@@ -261,7 +265,7 @@ impl Daemon {
             set_up,
         };
         let verdict = self.health.judge(&reports, now);
-        self.note(&verdict, tap.counters.events, set_up, now);
+        self.note(&verdict, tap.counters.events, now);
         self.lights.set_armed(if verdict.faults.is_empty() {
             Armed::Ok
         } else {
@@ -289,9 +293,15 @@ impl Daemon {
     }
 
     /// Writes down what was wrong when, and which minutes were covered.
-    fn note(&mut self, verdict: &Verdict, events: u64, set_up: SetUp, now: Instant) {
-        let at = moment(set_up);
-        for record in self.chronicle.note(&verdict.faults, now, at.wall) {
+    fn note(&mut self, verdict: &Verdict, events: u64, now: Instant) {
+        let at = clock::moment();
+        self.timekeeper.look(at);
+        for record in self.timekeeper.take_records() {
+            say_clock(&record);
+            self.queue.note(Note::Clock(record));
+        }
+        for mut record in self.chronicle.note(&verdict.faults, now, at) {
+            record.boot = Some(self.coverage.boot().to_owned());
             self.queue.note(Note::Health(record));
         }
         let wrong = verdict.blinding();
@@ -441,10 +451,14 @@ impl Daemon {
         notify::stopping();
         let unread = self.keys.stop();
         let stopped = self.tap.stop().and(unread);
-        let set_up = set_up(&self.config);
+        let at = clock::moment();
         let events = self.tap.report().counters.events;
-        if let Some(record) = self.coverage.end(moment(set_up), events) {
+        if let Some(record) = self.coverage.end(at, events) {
             self.queue.note(Note::Coverage(record));
+        }
+        self.timekeeper.look(at);
+        for record in self.timekeeper.take_records() {
+            self.queue.note(Note::Clock(record));
         }
         let packets = self.evidence.stop();
         let kept = self.keeper.stop().and(packets);
@@ -471,12 +485,29 @@ fn set_up(config: &Config) -> SetUp {
     }
 }
 
-fn moment(set_up: SetUp) -> Moment {
-    Moment {
-        wall: clock::now(),
-        uptime: clock::uptime(),
-        synchronised: set_up.clock_synchronised,
-    }
+/// The clock may have been set while no daemon ran.
+fn begin_time(config: &Config) -> Timekeeper {
+    let boot = clock::boot_id();
+    let known = StoreReader::open(&config.store.directory)
+        .and_then(|reader| reader.records::<ClockRecord>(CLOCK, 0))
+        .unwrap_or_default();
+    let mut known = known.into_iter().map(|(_, record)| record);
+    let before = known.rfind(|record| record.boot == boot);
+    Timekeeper::begin(boot, clock::moment(), before.as_ref())
+}
+
+fn say_clock(record: &ClockRecord) {
+    let set = record.step_micros.map(|micros| {
+        let seconds = micros / 1_000_000;
+        format!("the clock was set by {seconds} s, to {}", record.time)
+    });
+    let synchronised = match record.synchronised {
+        Some(true) => "it is synchronised",
+        Some(false) => "it is not synchronised: what is seen now is dated when it is",
+        None => "nobody says whether it is synchronised",
+    };
+    let set = set.unwrap_or_else(|| format!("the clock says {}", record.time));
+    say(Priority::Info, &format!("{set}; {synchronised}"));
 }
 
 /// What the store says was usual; of a store that cannot be read, or is new, nothing.
@@ -553,7 +584,7 @@ fn start_tap(
     matcher: Arc<Matcher>,
     queue: &Arc<Queue>,
     activity: &Activity,
-    bell: &Arc<Notify>,
+    (bell, timekeeper): (&Arc<Notify>, &Arc<Timekeeper>),
 ) -> Result<Tap, DaemonError> {
     let settings = TapSettings::of(config).ok_or_else(|| {
         DaemonError::System(io::Error::other("the configuration names no interface"))
@@ -571,7 +602,7 @@ fn start_tap(
         matcher,
         Arc::clone(queue),
         activity.clone(),
-        Arc::clone(bell),
+        (Arc::clone(bell), Arc::clone(timekeeper)),
     )
     .map_err(DaemonError::Capture)
 }

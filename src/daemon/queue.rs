@@ -5,9 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::daemon::evidence::EvidenceQueue;
+use crate::daemon::timekeeper::Times;
 use crate::engine::event::{Detail, Event, EventId, EventKind, EventSink, Kept, Learned};
 use crate::led::Activity;
-use crate::store::{CoverageRecord, HealthRecord, Incoming};
+use crate::store::{ClockRecord, CoverageRecord, HealthRecord, Incoming};
 
 /// Entries that may wait: a second of any flood that a small web server survives.
 const CAPACITY: usize = 16_384;
@@ -106,6 +107,8 @@ pub enum Note {
     Health(HealthRecord),
     /// An hour's account.
     Coverage(CoverageRecord),
+    /// The clock was set.
+    Clock(ClockRecord),
 }
 
 /// What was dropped because the keeper fell behind.
@@ -235,22 +238,29 @@ impl Queue {
 pub struct QueueSink<'a> {
     queue: &'a Queue,
     activity: &'a Activity,
+    times: &'a Times,
 }
 
 impl<'a> QueueSink<'a> {
-    /// A listener that writes to `queue`.
-    pub fn new(queue: &'a Queue, activity: &'a Activity) -> Self {
-        Self { queue, activity }
+    /// A listener that writes to `queue`, and gives what is told in even time the clock's.
+    pub fn new(queue: &'a Queue, activity: &'a Activity, times: &'a Times) -> Self {
+        Self {
+            queue,
+            activity,
+            times,
+        }
     }
 }
 
 impl EventSink for QueueSink<'_> {
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, mut event: Event) {
         self.activity.pulse();
+        self.times.stamp(&mut event);
         self.queue.push(Incoming::Event(event));
     }
 
-    fn on_detail(&mut self, detail: Detail) {
+    fn on_detail(&mut self, mut detail: Detail) {
+        detail.time = self.times.wall_of(detail.time);
         self.queue.push(Incoming::Detail(detail));
     }
 
@@ -258,7 +268,10 @@ impl EventSink for QueueSink<'_> {
         self.queue.push(Incoming::Settled(id));
     }
 
-    fn on_kept(&mut self, kept: Kept<'_>) {
+    fn on_kept(&mut self, mut kept: Kept<'_>) {
+        if let Kept::Frame { frame, .. } = &mut kept {
+            frame.time = self.times.wall_of(frame.time);
+        }
         self.queue.evidence.push(kept);
     }
 }

@@ -14,6 +14,7 @@ use crate::capture::{
 use crate::config::Config;
 use crate::daemon::clock;
 use crate::daemon::queue::{Queue, QueueSink};
+use crate::daemon::timekeeper::{Evener, Timekeeper};
 use crate::engine::app::tls::keylog::KeyLogEntry;
 use crate::engine::canary::Matcher;
 use crate::engine::counters::Counters;
@@ -132,7 +133,7 @@ impl Tap {
         matcher: Arc<Matcher>,
         queue: Arc<Queue>,
         activity: Activity,
-        bell: Arc<Notify>,
+        (bell, timekeeper): (Arc<Notify>, Arc<Timekeeper>),
     ) -> Result<Self, CaptureError> {
         let shared = Arc::new(Shared {
             bell,
@@ -160,6 +161,7 @@ impl Tap {
             shared: Arc::clone(&shared),
             queue,
             activity,
+            evener: Evener::new(timekeeper),
         };
         worker.open_first()?;
         let thread = thread::Builder::new()
@@ -265,6 +267,7 @@ struct Worker {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     activity: Activity,
+    evener: Evener,
 }
 
 impl Worker {
@@ -336,7 +339,7 @@ impl Worker {
             }
         }
         self.drain();
-        let mut sink = QueueSink::new(&self.queue, &self.activity);
+        let mut sink = QueueSink::new(&self.queue, &self.activity, &self.evener.times);
         self.engine.finish(&mut sink);
         self.report(self.look());
     }
@@ -353,7 +356,7 @@ impl Worker {
         }
         self.secrets_dropped += orders.secrets_dropped;
         if !orders.secrets.is_empty() {
-            let mut sink = QueueSink::new(&self.queue, &self.activity);
+            let mut sink = QueueSink::new(&self.queue, &self.activity, &self.evener.times);
             for secret in &orders.secrets {
                 self.engine.on_secret(secret, &mut sink);
             }
@@ -386,13 +389,22 @@ impl Worker {
         let Some(live) = &mut self.live else {
             return;
         };
-        let mut sink = QueueSink::new(&self.queue, &self.activity);
         let until = self.looked.unwrap_or_else(Instant::now) + LOOK;
         let mut frames = 0u32;
         loop {
             match live.next(LOOK) {
-                Ok(Next::Frame(frame)) => self.engine.on_frame(&frame, &mut sink),
-                Ok(Next::Idle) => self.engine.on_tick(clock::now(), &mut sink),
+                Ok(Next::Frame(mut frame)) => {
+                    frame.time = self.evener.even(frame.time, clock::moment);
+                    let times = &self.evener.times;
+                    let mut sink = QueueSink::new(&self.queue, &self.activity, times);
+                    self.engine.on_frame(&frame, &mut sink);
+                }
+                Ok(Next::Idle) => {
+                    let now = self.evener.now(clock::uptime());
+                    let times = &self.evener.times;
+                    let mut sink = QueueSink::new(&self.queue, &self.activity, times);
+                    self.engine.on_tick(now, &mut sink);
+                }
                 Ok(Next::Secrets(_)) => {} // only files bring them
                 Ok(Next::End) => return,
                 Err(error) => return self.close(&error.to_string()),
@@ -409,13 +421,18 @@ impl Worker {
     /// a block back. What came later is not waited for: on a busy wire the ring never runs empty.
     fn drain(&mut self) {
         let Some(live) = &mut self.live else { return };
-        let mut sink = QueueSink::new(&self.queue, &self.activity);
-        let (stopped, began) = (clock::now(), Instant::now());
+        let began = Instant::now();
+        let stopped = self.evener.now(clock::uptime());
         let mut silent_since = began;
         while silent_since.elapsed() < DRAIN_WAIT && began.elapsed() < DRAIN_MAX {
             match live.next(DRAIN_WAIT) {
-                Ok(Next::Frame(frame)) if frame.time > stopped => return,
-                Ok(Next::Frame(frame)) => {
+                Ok(Next::Frame(mut frame)) => {
+                    frame.time = self.evener.even(frame.time, clock::moment);
+                    if frame.time > stopped {
+                        return;
+                    }
+                    let times = &self.evener.times;
+                    let mut sink = QueueSink::new(&self.queue, &self.activity, times);
                     self.engine.on_frame(&frame, &mut sink);
                     silent_since = Instant::now();
                 }
@@ -437,8 +454,9 @@ impl Worker {
     }
 
     fn tick(&mut self) {
-        let mut sink = QueueSink::new(&self.queue, &self.activity);
-        self.engine.on_tick(clock::now(), &mut sink);
+        let now = self.evener.now(clock::uptime());
+        let mut sink = QueueSink::new(&self.queue, &self.activity, &self.evener.times);
+        self.engine.on_tick(now, &mut sink);
     }
 
     fn open_again(&mut self) {

@@ -299,6 +299,23 @@ pub struct Event {
     /// What had been done to the canary's URL.
     #[serde(skip_serializing_if = "Alterations::is_empty")]
     pub alterations: Alterations,
+    /// How the clock was then: said by who runs the engine, which has none.
+    #[serde(flatten)]
+    pub clock: ClockState,
+}
+
+/// How a machine's clock was when something happened, so that it can be dated later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClockState {
+    /// Names the boot of the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// Microseconds from that boot, sleep included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uptime_micros: Option<u64>,
+    /// Whether the clock was synchronised, where somebody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synchronised: Option<bool>,
 }
 
 /// Something learned about an event after it was told.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::canary::{Canary, NormalizedUrl, UrlError};
 use crate::store::EventRecord;
+use crate::store::dates::Dates;
 use crate::store::schema::key;
 
 /// A canary as it is kept.
@@ -75,9 +76,32 @@ impl Visits {
 }
 
 /// The visits in the chain, by canary.
-pub(super) fn visits(connection: &Connection) -> rusqlite::Result<HashMap<String, Visits>> {
+pub(super) fn visits(
+    connection: &Connection,
+    dates: &Dates,
+) -> rusqlite::Result<HashMap<String, Visits>> {
+    if dates.is_empty() {
+        return sums(connection, VISITS);
+    }
+    let mut visits = sums(connection, VISITS_DATED)?;
+    let mut statement = connection.prepare_cached(VISITS_UNSURE)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let record: String = row.get(0)?;
+        let Ok(mut record) = serde_json::from_str::<EventRecord>(&record) else {
+            continue;
+        };
+        dates.put_right(&mut record);
+        if let Some(canary) = &record.canary {
+            visits.entry(canary.clone()).or_default().add(&record);
+        }
+    }
+    Ok(visits)
+}
+
+fn sums(connection: &Connection, query: &str) -> rusqlite::Result<HashMap<String, Visits>> {
     connection
-        .prepare_cached(VISITS)?
+        .prepare_cached(query)?
         .query_map([], |row| {
             let visits = Visits {
                 count: row.get(1)?,
@@ -90,24 +114,52 @@ pub(super) fn visits(connection: &Connection) -> rusqlite::Result<HashMap<String
         .collect()
 }
 
-const VISITS: &str = concat!(
-    "SELECT ",
+macro_rules! visits_where {
+    ($($condition:expr),*) => {
+        concat!(
+            "SELECT ",
+            key!("canary"),
+            ", sum(ifnull(",
+            key!("count"),
+            ", 1)), sum(ifnull(",
+            key!("alert"),
+            ", 0) * ifnull(",
+            key!("count"),
+            ", 1)), min(ifnull(",
+            key!("first"),
+            ", ",
+            key!("time"),
+            ")), max(",
+            key!("time"),
+            ") FROM visits WHERE ",
+            key!("canary"),
+            " IS NOT NULL ",
+            $($condition,)*
+            " GROUP BY 1"
+        )
+    };
+}
+
+/// Whether the clock was known to be right, or nobody can say what it was.
+macro_rules! is_sure {
+    () => {
+        concat!(
+            "(ifnull(",
+            key!("synchronised"),
+            ", 0) = 1 OR ",
+            key!("boot"),
+            " IS NULL)"
+        )
+    };
+}
+
+const VISITS: &str = visits_where!();
+const VISITS_DATED: &str = visits_where!(" AND ", is_sure!());
+const VISITS_UNSURE: &str = concat!(
+    "SELECT record FROM visits WHERE ",
     key!("canary"),
-    ", sum(ifnull(",
-    key!("count"),
-    ", 1)), sum(ifnull(",
-    key!("alert"),
-    ", 0) * ifnull(",
-    key!("count"),
-    ", 1)), min(ifnull(",
-    key!("first"),
-    ", ",
-    key!("time"),
-    ")), max(",
-    key!("time"),
-    ") FROM visits WHERE ",
-    key!("canary"),
-    " IS NOT NULL GROUP BY 1"
+    " IS NOT NULL AND NOT ",
+    is_sure!()
 );
 
 /// What changes when canaries are added or taken away: how many there are, and the newest one's

@@ -74,27 +74,38 @@ pub(super) fn take_over(
     transaction: &Transaction<'_>,
     now: Option<Timestamp>,
 ) -> rusqlite::Result<Vec<Fold>> {
-    let until = now.map_or(i64::MAX, |now| micros(now).saturating_sub(HOUR_MICROS));
+    let within = within_an_hour_of(now);
     let folds = transaction
         .prepare_cached(
             "SELECT began, visits, count, acknowledged, record FROM floods
-             WHERE began <= ?1 ORDER BY began",
+             WHERE began <= ?1 OR began >= ?2 ORDER BY began",
         )?
-        .query_map([until], Hour::read)?
+        .query_map(within, Hour::read)?
         .filter_map(|hour| hour.map(Hour::fold).transpose())
         .collect::<rusqlite::Result<Vec<Fold>>>()?;
     transaction
-        .prepare_cached("DELETE FROM floods WHERE began <= ?1")?
-        .execute([until])?;
+        .prepare_cached("DELETE FROM floods WHERE began <= ?1 OR began >= ?2")?
+        .execute(within)?;
     Ok(folds)
 }
 
 /// Whether an hour was over at `now`. Cheap.
 pub(super) fn any_over(connection: &Connection, now: Option<Timestamp>) -> rusqlite::Result<bool> {
-    let until = now.map_or(i64::MAX, |now| micros(now).saturating_sub(HOUR_MICROS));
     connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM floods WHERE began <= ?1)")?
-        .query_row([until], |row| row.get(0))
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM floods WHERE began <= ?1 OR began >= ?2)")?
+        .query_row(within_an_hour_of(now), |row| row.get(0))
+}
+
+/// Hours that began between these two are not over. One that begins far ahead was begun by a clock
+/// that has been set back since.
+fn within_an_hour_of(now: Option<Timestamp>) -> [i64; 2] {
+    now.map_or([i64::MAX, i64::MAX], |now| {
+        let now = micros(now);
+        [
+            now.saturating_sub(HOUR_MICROS),
+            now.saturating_add(HOUR_MICROS),
+        ]
+    })
 }
 
 /// The records of folds whose hour is not over.
@@ -246,14 +257,21 @@ fn common(before: Option<&Fields>, visit: &Fields) -> Fields {
         None => {
             let mut common = visit.clone();
             common.insert("first".into(), time.clone());
+            if let Some(uptime) = visit.get(UPTIME) {
+                common.insert(FIRST_UPTIME.into(), uptime.clone());
+            }
             common
         }
     };
-    common.retain(|key, value| key == "first" || visit.get(key) == Some(value));
+    let of_first = |key: &str| key == "first" || key == FIRST_UPTIME;
+    common.retain(|key, value| of_first(key) || visit.get(key) == Some(value));
     for own in ["time", "seq", "kind"] {
         common.remove(own);
     }
     common.insert("last".into(), time);
+    if let Some(uptime) = visit.get(UPTIME) {
+        common.insert(UPTIME.into(), uptime.clone());
+    }
     common
 }
 
@@ -262,3 +280,5 @@ fn unwritable(error: serde_json::Error) -> rusqlite::Error {
 }
 
 const HOUR_MICROS: i64 = 3600 * 1_000_000;
+const UPTIME: &str = "uptime_micros";
+const FIRST_UPTIME: &str = "first_uptime_micros";

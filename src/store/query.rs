@@ -32,12 +32,28 @@ impl EventQuery {
         same(&self.canary, &record.canary)
             && same(&self.channel, &record.channel)
             && (record.alert || !self.alerts)
-            && self
-                .since
-                .is_none_or(|since| since.to_string() <= record.time)
-            && self
-                .until
-                .is_none_or(|until| until.to_string() >= record.time)
+            && self.covers(record)
+    }
+
+    /// Whether a record lies within the time that is asked for.
+    pub(super) fn covers(&self, record: &EventRecord) -> bool {
+        let (since, until) = (self.since, self.until);
+        since.is_none_or(|since| since.to_string() <= record.time)
+            && until.is_none_or(|until| until.to_string() >= record.time)
+    }
+
+    /// Whether only some time is asked for.
+    pub(super) const fn has_bounds(&self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+
+    /// The same at any time.
+    pub(super) fn at_any_time(&self) -> Self {
+        Self {
+            since: None,
+            until: None,
+            ..self.clone()
+        }
     }
 
     /// Only visits can fulfil it, so that requests need not be looked at.

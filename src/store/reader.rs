@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use crate::engine::frame::Timestamp;
+use crate::store::dates::{self, Dates, Part};
 use crate::store::learned::Learned;
 use crate::store::query::Prepared;
 use crate::store::schema::key;
@@ -87,14 +88,17 @@ impl StoreReader {
         query: &EventQuery,
         mut visit: impl FnMut(EventRecord) -> Result<ControlFlow<()>, E>,
     ) -> Result<Unreadable, E> {
-        let prepared = Prepared::new(query);
+        let dates = self.read(Dates::read)?;
+        let (prepared, timeless) = (Prepared::new(query), Prepared::new(&query.at_any_time()));
         let mut unreadable = Unreadable::default();
-        for range in self.ranges(query)? {
+        for (range, is_window) in self.parts(query, &dates)? {
+            let prepared = if is_window { &timeless } else { &prepared };
             let mut first = range.0;
             loop {
-                let page = self.page(&prepared, (first, range.1))?;
+                let page = self.page(prepared, (first, range.1))?;
                 for row in &page {
-                    match self.record(row)? {
+                    match self.record(row, &dates)? {
+                        Some(record) if is_window && !query.covers(&record) => {}
                         Some(record) => {
                             if visit(record)?.is_break() {
                                 return Ok(unreadable);
@@ -122,9 +126,11 @@ impl StoreReader {
             return Ok(Vec::new());
         }
         let folds = self.read(floods::open)?;
+        let dates = self.read(Dates::read)?;
         let folds = folds.into_iter().filter_map(|fields| {
             let mut fold: EventRecord = serde_json::from_value(fields.into()).ok()?;
             fold.open = Some(true);
+            dates.put_right(&mut fold);
             Some(fold)
         });
         Ok(folds.filter(|fold| query.takes(fold)).collect())
@@ -214,7 +220,8 @@ impl StoreReader {
     /// # Errors
     /// The database cannot be read.
     pub fn visits(&self) -> Result<HashMap<String, Visits>, StoreError> {
-        let mut visits = self.read(canaries::visits)?;
+        let dates = self.read(Dates::read)?;
+        let mut visits = self.read(|connection| canaries::visits(connection, &dates))?;
         for fold in self.open_folds(&EventQuery::default())? {
             if let Some(canary) = &fold.canary {
                 visits.entry(canary.clone()).or_default().add(&fold);
@@ -279,7 +286,12 @@ impl StoreReader {
     /// The database cannot be read.
     pub fn coverage(&self, from: Timestamp, to: Timestamp) -> Result<Coverage, StoreError> {
         let records: Vec<(u64, CoverageRecord)> = self.records(COVERAGE, 0)?;
-        let records: Vec<CoverageRecord> = records.into_iter().map(|(_, record)| record).collect();
+        let dates = self.read(Dates::read)?;
+        let records = records.into_iter().map(|(_, mut record)| {
+            dates.put_right_minutes(&mut record);
+            record
+        });
+        let records: Vec<CoverageRecord> = records.collect();
         Ok(Coverage::of(&records, from, to))
     }
 
@@ -343,8 +355,16 @@ impl StoreReader {
         self.read(|connection| outgoing::floods(connection, limit))
     }
 
-    fn ranges(&self, query: &EventQuery) -> Result<Vec<(u64, u64)>, StoreError> {
-        self.read(|connection| spans::ranges(connection, query.after, query.since, query.until))
+    /// Where to look, and whether times there may have to be put right.
+    fn parts(&self, query: &EventQuery, dates: &Dates) -> Result<Vec<Part>, StoreError> {
+        self.read(|connection| {
+            let ranges = spans::ranges(connection, query.after, query.since, query.until)?;
+            let windows = match query.has_bounds() && !dates.is_empty() {
+                true => dates.windows(connection)?,
+                false => Vec::new(),
+            };
+            Ok(dates::part(&ranges, &windows, query.after))
+        })
     }
 
     fn page(&self, prepared: &Prepared, range: (u64, u64)) -> Result<Vec<Found>, StoreError> {
@@ -363,12 +383,13 @@ impl StoreReader {
     }
 
     /// The event in a row; none when it makes no sense.
-    fn record(&self, row: &Found) -> Result<Option<EventRecord>, StoreError> {
+    fn record(&self, row: &Found, dates: &Dates) -> Result<Option<EventRecord>, StoreError> {
         let Ok(mut record) = serde_json::from_str::<EventRecord>(&row.record) else {
             return Ok(None);
         };
         record.seq = Some(row.seq);
         record.status = row.status.or(record.status);
+        dates.put_right(&mut record);
         if record.is_visit() {
             self.join_details(&mut record, row.seq)?;
         }

@@ -126,6 +126,24 @@ pub struct EventRecord {
     /// Of a fault that ended: how often it came and went, when more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
+    /// Which boot of the tap's machine it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// Microseconds from that boot to the event; of a fold, to its last visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_micros: Option<u64>,
+    /// Of a fold: the same to its first visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_uptime_micros: Option<u64>,
+    /// Of a fault that ended: the same to its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_uptime_micros: Option<u64>,
+    /// Whether the clock was synchronised, where somebody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synchronised: Option<bool>,
+    /// What the clock said then, where it was set later only and `time` is put right by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_said: Option<String>,
     /// The tap that saw it, where several are read together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tap: Option<String>,
@@ -175,6 +193,12 @@ impl EventRecord {
             since: None,
             times: None,
             evidence: None,
+            boot: None,
+            uptime_micros: None,
+            first_uptime_micros: None,
+            since_uptime_micros: None,
+            synchronised: None,
+            clock_said: None,
         }
     }
 
@@ -231,6 +255,12 @@ impl From<&Event> for EventRecord {
             text: None,
             since: None,
             times: None,
+            boot: event.clock.boot.clone(),
+            uptime_micros: event.clock.uptime_micros,
+            first_uptime_micros: None,
+            since_uptime_micros: None,
+            synchronised: event.clock.synchronised,
+            clock_said: None,
             tap: None,
         }
     }

@@ -27,6 +27,18 @@ pub struct HealthRecord {
     /// Of an end: how often it came and went in between, when that was more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
+    /// Which boot of the machine this was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// Microseconds from that boot to `time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_micros: Option<u64>,
+    /// The same to `since`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_uptime_micros: Option<u64>,
+    /// Whether the clock was synchronised, where somebody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synchronised: Option<bool>,
 }
 
 /// `kind` of a [`HealthRecord`].

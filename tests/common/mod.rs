@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may assert in the plainest way")]
 
 use canarytap::engine::event::{
-    Alterations, Detail, Event, EventId, EventKind, Flags, Learned, MatchKind, Origin,
+    Alterations, ClockState, Detail, Event, EventId, EventKind, Flags, Learned, MatchKind, Origin,
 };
 use canarytap::engine::frame::Timestamp;
 use canarytap::store::Incoming;
@@ -50,6 +50,7 @@ pub fn request(id: u64) -> Event {
         ja4: None,
         flags: Flags::NONE,
         alterations: Alterations::NONE,
+        clock: ClockState::default(),
     }
 }
 

@@ -19,6 +19,7 @@ mod behind_nginx;
 mod blindness;
 mod browser;
 mod card;
+mod clocks;
 mod disk;
 mod doctor;
 mod faults;

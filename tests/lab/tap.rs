@@ -58,6 +58,11 @@ impl<'lab> Tap<'lab> {
 
     /// Starts the daemon and waits until it says, as to systemd, that it is ready.
     pub fn start(&mut self) {
+        self.start_by(|_| ());
+    }
+
+    /// The same with something more that the process is given.
+    pub fn start_by(&mut self, give: impl FnOnce(&mut Command)) {
         let ready = self.folder.join("ready");
         // One of an earlier start may lie there.
         let _none = fs::remove_file(&ready);
@@ -74,6 +79,7 @@ impl<'lab> Tap<'lab> {
             .env("NOTIFY_SOCKET", &ready)
             .stdin(Stdio::null())
             .stderr(messages);
+        give(&mut command);
         self.daemon = Some(command.spawn().unwrap());
         wait_for("the daemon is ready", || {
             let ended = self.daemon.as_mut().unwrap().try_wait().unwrap();

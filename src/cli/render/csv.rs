@@ -74,6 +74,12 @@ fn values(event: &EventRecord) -> [String; KEYS.len()] {
         text(&event.text),
         text(&event.since),
         number(event.times),
+        text(&event.boot),
+        number(event.uptime_micros),
+        number(event.first_uptime_micros),
+        number(event.since_uptime_micros),
+        number(event.synchronised),
+        text(&event.clock_said),
         text(&event.tap),
     ]
 }
@@ -87,7 +93,7 @@ const FORMULA: [char; 10] = [
     '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
 ];
 
-const KEYS: [&str; 39] = [
+const KEYS: [&str; 45] = [
     "seq",
     "time",
     "kind",
@@ -126,6 +132,12 @@ const KEYS: [&str; 39] = [
     "text",
     "since",
     "times",
+    "boot",
+    "uptime_micros",
+    "first_uptime_micros",
+    "since_uptime_micros",
+    "synchronised",
+    "clock_said",
     "tap",
 ];
 

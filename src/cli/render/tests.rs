@@ -102,6 +102,12 @@ fn csv_has_a_field_for_each_key_of_the_json() {
         text: Some("no cable".into()),
         since: Some("2013-04-30T17:28:30.000000Z".into()),
         times: Some(2),
+        boot: Some("eb8d".into()),
+        uptime_micros: Some(9),
+        first_uptime_micros: Some(7),
+        since_uptime_micros: Some(8),
+        synchronised: Some(false),
+        clock_said: Some("1970-01-01T00:00:05.000000Z".into()),
         tap: Some("house".into()),
         ..visit()
     };
@@ -115,7 +121,7 @@ fn csv_has_a_field_for_each_key_of_the_json() {
         rest = &rest[at..];
     }
     assert_eq!(lines[1].split(',').count(), header.len());
-    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased,3,2013-04-30T17:28:30.000000Z,2013-04-30T17:28:32.104512Z,true,link_down,ends,no cable,2013-04-30T17:28:30.000000Z,2,house"));
+    assert!(lines[1].ends_with("t13d,midstream gap,lower_cased,3,2013-04-30T17:28:30.000000Z,2013-04-30T17:28:32.104512Z,true,link_down,ends,no cable,2013-04-30T17:28:30.000000Z,2,eb8d,9,7,8,false,1970-01-01T00:00:05.000000Z,house"));
 }
 
 #[test]

@@ -76,7 +76,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::engine::event::{Alterations, EventKind, Flags, Learned, Origin};
+    use crate::engine::event::{Alterations, ClockState, EventKind, Flags, Learned, Origin};
     use crate::engine::frame::Timestamp;
 
     fn event(id: u64) -> Event {
@@ -112,6 +112,7 @@ mod tests {
             ja4: None,
             flags: Flags::NONE,
             alterations: Alterations::NONE,
+            clock: ClockState::default(),
         }
     }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::daemon::health::Moment;
 use crate::daemon::status::Remark;
-use crate::engine::frame::Timestamp;
 use crate::store::HealthRecord;
 
 /// What is to be told of faults that came and went.
@@ -20,11 +20,11 @@ pub struct Chronicle {
 #[derive(Debug)]
 struct Trouble {
     text: String,
-    began: Timestamp,
+    began: Moment,
     /// For how long it was there, all in all.
     lasted: Duration,
     /// Since when it is gone.
-    gone: Option<(Instant, Timestamp)>,
+    gone: Option<(Instant, Moment)>,
     /// How often it came.
     times: u64,
     told: bool,
@@ -34,16 +34,16 @@ struct Trouble {
 
 impl Chronicle {
     /// Takes the faults of this moment; what is to be written down now.
-    pub fn note(&mut self, faults: &[Remark], now: Instant, wall: Timestamp) -> Vec<HealthRecord> {
+    pub fn note(&mut self, faults: &[Remark], now: Instant, at: Moment) -> Vec<HealthRecord> {
         let looked = self.looked.replace(now).unwrap_or(now);
         let passed = now.duration_since(looked).min(LOOK_MAX);
         for fault in faults {
-            self.is_there(fault, passed, now, wall);
+            self.is_there(fault, passed, now, at);
         }
         let mut records = Vec::new();
         for (name, trouble) in &mut self.troubles {
             if !faults.iter().any(|fault| fault.name == *name) {
-                trouble.gone.get_or_insert((now, wall));
+                trouble.gone.get_or_insert((now, at));
             }
             if !trouble.told && trouble.lasted >= LASTING {
                 trouble.told = true;
@@ -54,12 +54,12 @@ impl Chronicle {
         records
     }
 
-    fn is_there(&mut self, fault: &Remark, passed: Duration, now: Instant, wall: Timestamp) {
+    fn is_there(&mut self, fault: &Remark, passed: Duration, now: Instant, at: Moment) {
         let Some(trouble) = self.troubles.get_mut(&fault.name) else {
             let settle = self.settle(&fault.name, now);
             let trouble = Trouble {
                 text: fault.text.clone(),
-                began: wall,
+                began: at,
                 lasted: Duration::ZERO,
                 gone: None,
                 times: 1,
@@ -104,25 +104,35 @@ impl Chronicle {
 impl Trouble {
     fn begins(&self, name: &str) -> HealthRecord {
         HealthRecord {
-            time: self.began.to_string(),
-            fault: name.to_owned(),
             state: "begins".into(),
-            text: self.text.clone(),
-            ..HealthRecord::default()
+            ..self.record(name, self.began)
         }
     }
 
-    fn ends(&self, name: &str, at: Timestamp) -> HealthRecord {
+    fn ends(&self, name: &str, at: Moment) -> HealthRecord {
         HealthRecord {
-            time: at.to_string(),
-            fault: name.to_owned(),
             state: "ends".into(),
-            text: self.text.clone(),
-            since: Some(self.began.to_string()),
+            since: Some(self.began.wall.to_string()),
+            since_uptime_micros: Some(micros(self.began.uptime)),
             times: (self.times > 1).then_some(self.times),
+            ..self.record(name, at)
+        }
+    }
+
+    fn record(&self, name: &str, at: Moment) -> HealthRecord {
+        HealthRecord {
+            time: at.wall.to_string(),
+            fault: name.to_owned(),
+            text: self.text.clone(),
+            uptime_micros: Some(micros(at.uptime)),
+            synchronised: at.synchronised,
             ..HealthRecord::default()
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A look that comes later than this says nothing about the time in between.
@@ -137,6 +147,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::frame::Timestamp;
 
     struct Run {
         chronicle: Chronicle,
@@ -169,7 +180,11 @@ mod tests {
                 let told = self.chronicle.note(
                     &faults,
                     self.start + Duration::from_secs(self.second),
-                    Timestamp::from_secs_nanos(1_700_000_000 + self.second, 0),
+                    Moment {
+                        wall: Timestamp::from_secs_nanos(1_700_000_000 + self.second, 0),
+                        uptime: Duration::from_secs(self.second),
+                        synchronised: None,
+                    },
                 );
                 self.told.extend(told);
             }

@@ -54,6 +54,11 @@ impl Tracker {
         }
     }
 
+    /// What names this boot.
+    pub fn boot(&self) -> &str {
+        &self.boot
+    }
+
     /// Takes what is wrong at a moment, how long it was before anybody could know, and how many
     /// events there were; gives back what is to be written down.
     pub fn look<'a>(

@@ -261,14 +261,14 @@ impl Home {
             self.missed
                 .push(format!("false at {} s: {:?}", self.second, names(&verdict)));
         }
-        for record in self.chronicle.note(&verdict.faults, now, self.wall()) {
-            self.store.add_records(HEALTH, &[record]).unwrap();
-        }
         let at = Moment {
             wall: self.wall(),
             uptime: Duration::from_secs(self.second),
             synchronised: Some(true),
         };
+        for record in self.chronicle.note(&verdict.faults, now, at) {
+            self.store.add_records(HEALTH, &[record]).unwrap();
+        }
         let events = self.tap.counters.events;
         let hour = self
             .tracker

@@ -114,6 +114,10 @@ impl Playback {
             set_up: SetUp::default(),
         };
         let verdict = self.health.judge(&reports, now);
+        let at = Moment {
+            wall: at,
+            ..self.moment()
+        };
         let faults = self.chronicle.note(&verdict.faults, now, at);
         self.faults.extend(faults);
         let events = self.tap.counters.events;

@@ -7,8 +7,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::daemon::queue::QueueSink;
+use crate::daemon::timekeeper::Times;
 use crate::engine::event::EventSink as _;
-use crate::engine::event::{Alterations, Detail, EventId, Flags, Learned, MatchKind, Origin};
+use crate::engine::event::{
+    Alterations, ClockState, Detail, EventId, Flags, Learned, MatchKind, Origin,
+};
 use crate::engine::frame::Timestamp;
 use crate::led::{Activity, AlertKind, LightState};
 use crate::store::{EventQuery, StoreReader};
@@ -53,7 +56,7 @@ impl Desk {
 
     fn tell(&self, event: Event) {
         let activity = Activity::default();
-        QueueSink::new(&self.queue, &activity).on_event(event);
+        QueueSink::new(&self.queue, &activity, &Times::default()).on_event(event);
     }
 
     fn alert(&self) -> Option<AlertKind> {
@@ -124,6 +127,7 @@ pub fn event(id: u64, kind: EventKind, method: &str) -> Event {
         ja4: None,
         flags: Flags::NONE,
         alterations: Alterations::NONE,
+        clock: ClockState::default(),
     }
 }
 
@@ -186,7 +190,7 @@ fn a_stop_writes_what_could_have_waited() {
     let desk = Desk::new();
     desk.tell(event(1, EventKind::Request, "GET"));
     let activity = Activity::default();
-    QueueSink::new(&desk.queue, &activity).on_detail(Detail {
+    QueueSink::new(&desk.queue, &activity, &Times::default()).on_detail(Detail {
         of: EventId(1),
         time: Timestamp::default(),
         learned: Learned::Status { status: 204 },

@@ -4,7 +4,7 @@ use crate::engine::app::RequestHead;
 use crate::engine::app::tls::facts::TlsFacts;
 use crate::engine::canary::{Judgement, Match};
 use crate::engine::event::{
-    Event, EventId, EventKind, Flags, LateRequest, Learned, Origin, wire_text,
+    ClockState, Event, EventId, EventKind, Flags, LateRequest, Learned, Origin, wire_text,
 };
 use crate::engine::limits::FIELD_BYTES_MAX;
 use crate::engine::transport::StreamContext;
@@ -120,6 +120,7 @@ fn bare(
             .flags
             .with(facts.map_or(Flags::NONE, |facts| facts.flags)),
         alterations: alterations.unwrap_or_default(),
+        clock: ClockState::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::event::{Alterations, Flags, LateRequest, MatchKind, Origin};
+use crate::engine::event::{Alterations, ClockState, Flags, LateRequest, MatchKind, Origin};
 use crate::store::{EventQuery, EventRecord, EvidenceOptions, StoreReader};
 
 const OPTIONS: StoreOptions = StoreOptions {
@@ -56,6 +56,7 @@ fn request(id: u64) -> Event {
         ja4: None,
         flags: Flags::NONE,
         alterations: Alterations::NONE,
+        clock: ClockState::default(),
     }
 }
 
