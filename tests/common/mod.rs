@@ -84,7 +84,7 @@ pub fn status(of: u64, status: u16) -> Incoming {
 pub fn hostile(event: &Event, text: &str) -> Event {
     let text = Some(text.to_owned());
     Event {
-        method: text.clone().map(Into::into),
+        method: text.clone(),
         host: text.clone(),
         target: text
             .clone()

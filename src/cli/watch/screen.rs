@@ -72,25 +72,29 @@ impl Screen {
         frame.render_widget(Paragraph::new(self.keys()), keys);
     }
 
-    /// Events, and beside them, where there is room, the canaries.
+    /// Events, and beside or below them, where there is room, the canaries.
     fn lists(&self, frame: &mut Frame<'_>, area: Rect, view: &View) {
-        let beside = match area.width >= WIDE {
-            true => [Constraint::Fill(3), Constraint::Fill(1)],
-            false => [Constraint::Fill(1), Constraint::Length(0)],
+        let wide = area.width >= WIDE;
+        let some = u16::try_from(view.canaries.len()).unwrap_or(BELOW_MAX);
+        let below = match area.height >= HIGH {
+            true => some.clamp(1, BELOW_MAX) + 1,
+            false => 0,
         };
-        let [left, right] = Layout::horizontal(beside).areas(area);
+        let [events, canaries] = match wide {
+            true => Layout::horizontal([Constraint::Fill(3), Constraint::Fill(1)]).areas(area),
+            false => Layout::vertical([Constraint::Fill(1), Constraint::Length(below)]).areas(area),
+        };
         let border = Block::new().borders(Borders::TOP).title(" last events ");
-        let room = usize::from(left.height.saturating_sub(1));
+        let room = usize::from(events.height.saturating_sub(1));
         let lines = self.events(view, room);
-        frame.render_widget(Paragraph::new(lines).block(border), left);
-        if right.width > 0 {
-            let border = Block::new().borders(Borders::TOP | Borders::LEFT);
-            let lines: Vec<Line<'_>> = view.canaries.iter().map(canary).collect();
-            frame.render_widget(
-                Paragraph::new(lines).block(border.title(" canaries ")),
-                right,
-            );
-        }
+        frame.render_widget(Paragraph::new(lines).block(border), events);
+        let borders = match wide {
+            true => Borders::TOP | Borders::LEFT,
+            false => Borders::TOP,
+        };
+        let border = Block::new().borders(borders).title(" canaries ");
+        let lines: Vec<Line<'_>> = view.canaries.iter().map(canary).collect();
+        frame.render_widget(Paragraph::new(lines).block(border), canaries);
     }
 
     /// As many as there is room for; the marked one is always among them.
@@ -231,9 +235,10 @@ fn open(frame: &mut Frame<'_>, area: Rect, event: &EventRecord) {
                 serde_json::Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
+            let text: String = printable(&text).chars().take(TEXT_MAX).collect();
             lines.push(Line::from(vec![
                 Span::from(format!("{name:<13} ")).dim(),
-                Span::from(printable(&text).into_owned()),
+                Span::from(text),
             ]));
         }
     }
@@ -244,6 +249,12 @@ fn open(frame: &mut Frame<'_>, area: Rect, event: &EventRecord) {
 
 /// Columns from which on there is room for a second list.
 const WIDE: u16 = 100;
+/// Lines from which on there is room for one below.
+const HIGH: u16 = 14;
+/// Canaries that are shown below.
+const BELOW_MAX: u16 = 6;
+/// Characters of a value that are shown of an open event; the log holds the rest.
+const TEXT_MAX: usize = 800;
 /// Characters of a target in a line.
 const TARGET_MAX: usize = 400;
 
@@ -320,7 +331,10 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("q quit"), "{text}");
-        assert!(!text.contains("canaries ─"), "{text}");
+        assert!(text.contains(" canaries ─"), "{text}");
+        assert!(text.contains("   2 skype  to Anna"), "{text}");
+        let text = drawn(&Screen::default(), &view(), (80, 12), Duration::ZERO);
+        assert!(!text.contains(" canaries ─"), "{text}");
         for size in [(1, 1), (10, 3), (40, 8), (300, 100)] {
             drawn(&Screen::default(), &view(), size, Duration::ZERO);
         }
