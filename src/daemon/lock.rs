@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::store::make_for_group;
+
 /// Name of the file in the run directory.
 const FILE: &str = "daemon.lock";
 /// Who only asks whether it is held holds it for a moment: so often it is tried again, after so
@@ -29,8 +31,7 @@ impl DaemonLock {
     /// What the file system says.
     pub fn take(run_directory: &Path) -> io::Result<Option<Self>> {
         if !run_directory.is_dir() {
-            fs::create_dir_all(run_directory)?;
-            fs::set_permissions(run_directory, fs::Permissions::from_mode(0o2770))?;
+            make_for_group(run_directory)?;
         }
         let mut file = OpenOptions::new()
             .create(true)

@@ -1,8 +1,8 @@
 //! The directory and the database file: made with the right modes, whatever the umask is.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::store::{DATABASE, StoreError, taps};
@@ -56,12 +56,36 @@ pub fn make_directory(directory: &Path) -> Result<(), StoreError> {
     if directory.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(directory)
-        .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE)))
-        .map_err(|error| StoreError::io(directory, "make", error))?;
+    make_for_group(directory).map_err(|error| StoreError::io(directory, "make", error))?;
     match directory.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
         _ => sync_directory(Path::new(".")),
+    }
+}
+
+/// Makes a directory in which owner and group do everything, whose new files inherit the group, and
+/// of which others see nothing.
+///
+/// The service may not set the bit that hands on the group (`RestrictSUIDSGID`): it is asked for only
+/// where the directory above has not handed it on.
+///
+/// # Errors
+/// What the file system says.
+pub fn make_for_group(directory: &Path) -> io::Result<()> {
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let made = DirBuilder::new()
+        .mode(DIRECTORY_MODE & 0o777)
+        .create(directory);
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    }
+    let mode = fs::metadata(directory)?.permissions().mode();
+    match mode & 0o7777 {
+        DIRECTORY_MODE => Ok(()),
+        _ => fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE)),
     }
 }
 

@@ -26,7 +26,7 @@ pub use copy::{CopyError, StoreCopy};
 pub use dates::{CLOCK, ClockRecord};
 pub use error::{GROUP, StoreError};
 pub use evidence::{EVIDENCE, Evidence, EvidenceDetail, EvidenceOptions};
-pub use files::make_directory;
+pub use files::{make_directory, make_for_group};
 pub use floods::VISITS_AN_HOUR;
 pub use outbox::{Outbox, Progress};
 pub use query::EventQuery;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::engine::frame::Timestamp;
-use crate::store::StoreError;
+use crate::store::{StoreError, make_for_group};
 
 /// The progress of every sink.
 #[derive(Debug)]
@@ -44,9 +44,7 @@ impl Outbox {
     /// No permission, a full disk, or a file that is something else.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         if !directory.is_dir() {
-            fs::create_dir_all(directory)
-                .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(0o2770)))
-                .map_err(|error| StoreError::io(directory, "make", error))?;
+            make_for_group(directory).map_err(|error| StoreError::io(directory, "make", error))?;
         }
         let path = directory.join(FILE);
         if !path.exists() {

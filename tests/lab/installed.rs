@@ -189,7 +189,7 @@ const AS_THE_UNIT: [&str; 10] = [
     "--no-new-privs",
     "sh",
     "-c",
-    "umask 0077 && exec \"$@\"",
+    "umask 0007 && exec \"$@\"",
     "sh",
 ];
 

@@ -1,9 +1,9 @@
 //! From what the engine tells to files.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
@@ -13,6 +13,7 @@ use crate::engine::frame::Timestamp;
 use crate::store::chain::hex;
 use crate::store::evidence::pcapng::{self, Counts, Interface};
 use crate::store::evidence::{Evidence, EvidenceDetail, file_name, folder};
+use crate::store::make_for_group;
 
 /// What the engine told, on its way to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -438,17 +439,13 @@ fn lost(of: u64, time: Timestamp) -> EvidenceDetail {
     }
 }
 
-/// Owner and group do everything, new files inherit the group, others see nothing.
 fn make_folder(folder: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
-        Ok(()) => {
-            fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))?;
-            let parent = folder.parent().unwrap_or(Path::new("."));
-            File::open(parent).and_then(|parent| parent.sync_all())
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+    if folder.is_dir() {
+        return Ok(());
     }
+    make_for_group(folder)?;
+    let parent = folder.parent().unwrap_or(Path::new("."));
+    File::open(parent).and_then(|parent| parent.sync_all())
 }
 
 /// What an earlier start left half-written under this number is replaced.
@@ -502,6 +499,5 @@ impl Write for Digest {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const BUFFER_BYTES: usize = 64 << 10;
-const FOLDER_MODE: u32 = 0o2770;
 /// As the database's, less the group's right to change it.
 const FILE_MODE: u32 = 0o640;
