@@ -55,6 +55,31 @@ fn check(text: &str) -> (i32, String, String) {
 }
 
 #[test]
+fn what_is_missing_can_be_asked_for_alone() {
+    let asked = |text: &str| {
+        let written = written(text);
+        let output = Command::cargo_bin("canarytap")
+            .unwrap()
+            .args(["check", "--complete", "-c"])
+            .arg(&written.path)
+            .output()
+            .unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), out.lines().count(), out)
+    };
+    let (status, lines, out) = asked("");
+    assert_eq!((status, lines), (Some(1), 2), "{out}");
+    assert!(
+        out.contains("no interface") && out.contains("no watched host"),
+        "{out}"
+    );
+    // Whether the interface is there now is the daemon's affair: it waits for it.
+    let whole = "[capture]\ninterface = \"eth9\"\n[[host]]\nname = \"www.example.org\"\n";
+    assert_eq!(asked(whole), (Some(0), 0, String::new()));
+    assert_eq!(asked("[capture]\nports = [0]\n").0, Some(2));
+}
+
+#[test]
 fn the_example_is_valid_and_what_it_lacks_is_listed() {
     let (status, out, err) = canarytap("check", Path::new(EXAMPLE));
     assert_eq!((status, err.as_str()), (0, ""));

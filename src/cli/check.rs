@@ -3,6 +3,7 @@
 use std::io::{Write as _, stdout};
 use std::path::Path;
 
+use clap::Args;
 use ipnet::IpNet;
 
 use crate::capture::filter;
@@ -12,15 +13,39 @@ use crate::config::{Config, LedConfig, LightRole, Responses};
 use crate::engine::canary::{Home, PortSet};
 use crate::store::StoreReader;
 
+/// Arguments of `check`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CheckArgs {
+    /// Say only what is missing before `run` can start: exit status 1 if anything is
+    #[arg(long)]
+    complete: bool,
+}
+
 /// Runs the command.
-pub fn run(globals: &Globals) -> CommandResult {
+pub fn run(globals: &Globals, args: &CheckArgs) -> CommandResult {
     let config = globals.load_config()?;
+    if args.complete {
+        return is_complete(&config);
+    }
     config
         .check_interface()
         .map_err(|errors| Failure::Usage(errors.to_string()))?;
     let mut out = stdout().lock();
     write!(out, "{}", report(&config))?;
     Ok(Outcome::Done)
+}
+
+/// For who starts the daemon; whether the interface is there is not asked.
+fn is_complete(config: &Config) -> CommandResult {
+    let missing = config.missing();
+    let mut out = stdout().lock();
+    for one in &missing {
+        writeln!(out, "before `run` can start: {}", one.text)?;
+    }
+    Ok(match missing.is_empty() {
+        true => Outcome::Done,
+        false => Outcome::Bad,
+    })
 }
 
 fn report(config: &Config) -> String {

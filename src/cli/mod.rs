@@ -72,7 +72,7 @@ enum Command {
     /// Read capture files with the same engine and print the events
     Replay(replay::ReplayArgs),
     /// Say whether the configuration is valid and what it comes to
-    Check,
+    Check(check::CheckArgs),
     /// Say, point by point, whether this machine can tap, and how to mend what is not right
     Doctor(doctor::DoctorArgs),
     /// Make canaries and print their URLs
@@ -158,7 +158,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Setup(args) => setup::run(globals, args),
         Command::Run => run::run(globals),
         Command::Replay(args) => replay::run(globals, args),
-        Command::Check => check::run(globals),
+        Command::Check(args) => check::run(globals, args),
         Command::Doctor(args) => doctor::run(globals, args),
         Command::Mint(args) => mint::run(globals, args),
         Command::Canaries(args) => canaries::run(globals, args),
