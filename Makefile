@@ -6,7 +6,7 @@ CARGO ?= cargo
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
 
-.PHONY: help deps build deb deb-arm64 deb-armhf install demo test test-long test-report test-pi differential fuzz bench instructions fmt lint msrv clean
+.PHONY: help deps build deb deb-arm64 deb-armhf install demo test test-long test-report test-pi test-debian differential fuzz bench instructions fmt lint msrv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,8 @@ deb-armhf: ## the same for a 32-bit system on a Pi 2 or later: target/debian/*_a
 
 install: ## put program, units, user, man pages and configuration in place (as root, after make build)
 	install -D -m 755 target/release/canarytap $(DESTDIR)/usr/bin/canarytap
-	for unit in canarytap.service canarytap.path canarytap-alert.service; do \
-		install -D -m 644 systemd/$$unit $(DESTDIR)/lib/systemd/system/$$unit || exit; done
+	install -D -m 644 -t $(DESTDIR)/lib/systemd/system systemd/canarytap.service systemd/canarytap.path \
+		systemd/alert/canarytap-alert.service
 	install -D -m 644 systemd/canarytap.sysusers $(DESTDIR)/usr/lib/sysusers.d/canarytap.conf
 	install -D -m 644 systemd/canarytap.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/canarytap.conf
 	for section in 1 5; do \
@@ -67,6 +67,10 @@ test-pi: ## run the arm64 program on emulated boards, and watch its pins from ou
 	scripts/cross arm64 cargo build --release --locked
 	tests/pi/prepare target/aarch64-unknown-linux-gnu/release/canarytap
 	tests/pi/run
+
+test-debian: deb ## take the package through its life on a fresh Debian 13 and 12, under systemd (root)
+	@scripts/deps debootstrap systemd-nspawn lintian
+	tests/debian/run trixie bookworm
 
 differential: deps ## compare replay with tshark over the captures of the tests
 	$(CARGO) build --release --locked
