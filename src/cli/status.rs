@@ -189,6 +189,13 @@ fn store(status: &Status, out: &mut impl Write) -> io::Result<()> {
             store.dropped_requests, store.dropped_visits, store.dropped_details
         )?;
     }
+    if let Some(written) = store.written_bytes_day {
+        let mebibytes = written.div_ceil(1 << 20);
+        writeln!(
+            out,
+            "disk      {mebibytes} MiB written in the last 24 hours"
+        )?;
+    }
     if store.dropped_packets > 0 {
         writeln!(
             out,
@@ -285,6 +292,15 @@ mod tests {
         assert!(!lines[1].contains('\u{1b}'));
         assert_eq!(lines[2], "  cure    make room");
         assert_eq!(lines[3], "warning   clock_unsynced: ");
+    }
+
+    #[test]
+    fn what_the_card_has_to_bear_is_shown_where_the_kernel_counts_it() {
+        let mut status = well();
+        assert!(!shown(&status).join("\n").contains("disk"));
+        status.store.written_bytes_day = Some((5 << 20) + 1);
+        let lines = shown(&status);
+        assert!(lines.contains(&"disk      6 MiB written in the last 24 hours".to_owned()));
     }
 
     #[test]

@@ -21,14 +21,11 @@ use crate::store::{
 };
 
 mod damage;
+mod pace;
 
 pub use damage::SetAside;
+pub use pace::Pace;
 
-/// Background requests are on disk after this time at the latest: fewer commits, longer life for
-/// the card.
-const REQUESTS_WAIT: Duration = Duration::from_secs(5);
-/// What is learned of a visit is on disk after this time.
-const DETAILS_WAIT: Duration = Duration::from_secs(1);
 /// How often the store is asked whether somebody else wrote to it.
 const LOOK: Duration = Duration::from_secs(1);
 /// Waits between tries while the store fails.
@@ -126,6 +123,8 @@ impl Keeper {
             unsettled: 0,
             told: 0,
             due: None,
+            pace: Pace::new(Instant::now()),
+            hurry: false,
             retry: None,
             unwritable: None,
             unreadable: None,
@@ -222,6 +221,9 @@ struct Worker {
     told: usize,
     /// When they must be on disk.
     due: Option<Instant>,
+    pace: Pace,
+    /// Whether a visit is among them, which waits for nothing.
+    hurry: bool,
     /// While the store fails: when to try again, and how long to wait after that.
     retry: Option<(Instant, Duration)>,
     /// Why the store could not be written or read when that was last tried.
@@ -263,7 +265,8 @@ impl Worker {
     fn take_in(&mut self, entries: Vec<Incoming>) {
         let now = Instant::now();
         for entry in entries {
-            let due = now + wait_of(&entry);
+            let due = now + self.pace.wait_of(&entry, now);
+            self.hurry |= !is_background(&entry);
             self.due = Some(self.due.map_or(due, |known| known.min(due)));
             self.bytes += bytes_of(&entry);
             self.unsettled += usize::from(!is_settled(&entry));
@@ -345,6 +348,8 @@ impl Worker {
                 "the store works again; everything held is written",
             );
         }
+        self.pace.spend(self.hurry, Instant::now());
+        self.hurry = false;
         self.note_last(numbers);
         self.number_visits(numbers);
         let told = events_before(&self.pending, self.told);
@@ -542,13 +547,12 @@ impl Worker {
     }
 }
 
-/// How long an entry may wait for the disk.
-fn wait_of(entry: &Incoming) -> Duration {
+/// Requests, and what may be about one: such a commit has to be spared.
+fn is_background(entry: &Incoming) -> bool {
     match entry {
-        Incoming::Event(event) if event.kind == EventKind::Request => REQUESTS_WAIT,
-        Incoming::Event(_) => Duration::ZERO,
-        Incoming::Detail(_) | Incoming::Evidence(_) => DETAILS_WAIT,
-        Incoming::Settled(_) => REQUESTS_WAIT,
+        Incoming::Event(event) => event.kind == EventKind::Request,
+        Incoming::Detail(_) | Incoming::Settled(_) => true,
+        Incoming::Evidence(_) => false,
     }
 }
 

@@ -32,6 +32,7 @@ use crate::daemon::sandbox::Sandbox;
 use crate::daemon::status::{Remark, Status, StatusFile};
 use crate::daemon::tap::{Tap, TapReport, TapSettings};
 use crate::daemon::timekeeper::Timekeeper;
+use crate::daemon::wear::Wear;
 use crate::engine::KeepPackets;
 use crate::engine::canary::{Home, Matcher};
 use crate::engine::frame::Timestamp;
@@ -41,6 +42,7 @@ use crate::store::{self, CLOCK, ClockRecord, StoreError, StoreOptions, StoreRead
 
 pub use error::DaemonError;
 pub use health::Playback;
+pub use keeper::Pace;
 
 pub mod clock;
 mod error;
@@ -59,6 +61,7 @@ mod sandbox;
 pub mod status;
 mod tap;
 mod timekeeper;
+mod wear;
 
 /// Without the capture thread's bell, which rings every second, health is judged at least so
 /// often: a timer of our own would wake the processor twice as often as need be.
@@ -121,6 +124,7 @@ struct Daemon {
     chronicle: Chronicle,
     coverage: Tracker,
     timekeeper: Arc<Timekeeper>,
+    wear: Wear,
     /// Room on the store's disk, and when it was last asked for.
     room: (Option<Room>, Instant),
     /// Faults that were told of.
@@ -182,6 +186,7 @@ impl Daemon {
             chronicle: Chronicle::default(),
             coverage: Tracker::new(clock::boot_id()),
             timekeeper,
+            wear: Wear::new(now),
             room: (room, now),
             told: Vec::new(),
             status: StatusFile::new(run_directory),
@@ -266,6 +271,7 @@ impl Daemon {
         };
         let verdict = self.health.judge(&reports, now);
         self.note(&verdict, tap.counters.events, now);
+        self.wear.look(now);
         self.lights.set_armed(if verdict.faults.is_empty() {
             Armed::Ok
         } else {
@@ -282,6 +288,7 @@ impl Daemon {
             lights: self.lights.status(),
             clock_synchronised: set_up.clock_synchronised,
             coverage: self.coverage.present(),
+            wear: &self.wear,
             landlock: self.sandbox.state,
         };
         self.show(present.status(verdict), now);

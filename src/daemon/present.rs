@@ -11,6 +11,7 @@ use crate::daemon::status::{
     CaptureStatus, KeyLogStatus, KeysStatus, LightsStatus, Status, StoreStatus,
 };
 use crate::daemon::tap::TapReport;
+use crate::daemon::wear::Wear;
 use crate::store::CoverageRecord;
 
 /// What is known of every part.
@@ -34,6 +35,8 @@ pub struct Present<'a> {
     pub clock_synchronised: Option<bool>,
     /// The account of the present hour.
     pub coverage: Option<CoverageRecord>,
+    /// What the card had to bear.
+    pub wear: &'a Wear,
     /// How much of the sandbox the kernel knows.
     pub landlock: &'static str,
 }
@@ -117,6 +120,8 @@ impl Present<'_> {
             dropped_packets: keeper.dropped_packets,
             visits_bytes: keeper.visits_bytes,
             visits_max_bytes: keeper.visits_max_bytes,
+            written_bytes: self.wear.total(),
+            written_bytes_day: self.wear.last_day(),
             fault: keeper.fault.clone(),
         }
     }

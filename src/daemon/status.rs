@@ -151,6 +151,13 @@ pub struct StoreStatus {
     /// Bytes that they may take up.
     #[serde(default)]
     pub visits_max_bytes: u64,
+    /// Bytes that the daemon has written to disks since it started, in whole pages, where the
+    /// kernel counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_bytes: Option<u64>,
+    /// The same in the last 24 hours, as far as it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_bytes_day: Option<u64>,
     /// Why it fails, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,

@@ -22,6 +22,8 @@ mod card;
 mod clocks;
 mod disk;
 mod doctor;
+#[path = "../common/mod.rs"]
+mod events;
 mod faults;
 mod floods;
 mod http2;
@@ -55,4 +57,5 @@ mod tap;
 mod tls;
 mod variants;
 mod visits;
+mod wear;
 mod web;
