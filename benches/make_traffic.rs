@@ -8,6 +8,16 @@
 //! - `small`: 10,000,000 frames of 60 bytes with 1,000 requests among them.
 //! - `flows`: a million flows that open, send half a request and never close, with 1,000 whole
 //!   requests, half of them begun before the flood and finished after it.
+//! - `tls`: 1,000 connections of TLS 1.3, each a GET and an upload of 1 MB in records of 16 KB, by
+//!   three suites in turn; 1 GB. `OUT.keys` is its key log.
+//! - `hellos`: 100,000 connections that bring a hello of TLS 1.3 and nothing else.
+//! - `keys`: one request, and in `OUT.keys` 100,000 lines of connections that never come.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what is made here is as long as it is made"
+)]
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -16,6 +26,9 @@ use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::PacketBuilder;
+use sealing::{Sealer, Suite};
+
+mod sealing;
 
 const START_SECONDS: u32 = 1_767_225_600; // 2026-01-01
 const MSS: usize = 1448;
@@ -23,7 +36,7 @@ const MSS: usize = 1448;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, scale, path] = arguments.as_slice() else {
-        return Err("usage: make-traffic mix|small|flows PERCENT OUT.pcap".into());
+        return Err("usage: make-traffic mix|small|flows|tls|hellos|keys PERCENT OUT.pcap".into());
     };
     let percent: u64 = scale.parse()?;
     let mut capture = Capture::create(path)?;
@@ -31,7 +44,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "mix" => mix(&mut capture, 200 * percent)?,
         "small" => small(&mut capture, 100_000 * percent, 10 * percent)?,
         "flows" => flows(&mut capture, 10_000 * percent, 10 * percent)?,
-        other => return Err(format!("{other} is none of mix, small, flows").into()),
+        "tls" => tls(&mut capture, 10 * percent)?,
+        "hellos" => hellos(&mut capture, 1_000 * percent)?,
+        "keys" => keys(&mut capture, 1_000 * percent)?,
+        other => return Err(format!("{other} is no kind of traffic").into()),
     }
     capture.finish(path)
 }
@@ -55,6 +71,10 @@ impl Random {
     fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
+
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.next() as u8)
+    }
 }
 
 /// A capture file in the making, and what is to be found in it.
@@ -62,6 +82,8 @@ struct Capture {
     out: BufWriter<File>,
     microseconds: u64,
     expected: Vec<String>,
+    /// Lines of a key log.
+    keys: Vec<String>,
     random: Random,
 }
 
@@ -76,6 +98,7 @@ impl Capture {
             out,
             microseconds: 0,
             expected: Vec::new(),
+            keys: Vec::new(),
             random: Random(2013),
         })
     }
@@ -91,6 +114,14 @@ impl Capture {
         Ok(self.out.write_all(bytes)?)
     }
 
+    /// All frames of a connection that are made and not yet written.
+    fn frames_of(&mut self, connection: &mut Connection) -> Result<(), Box<dyn Error>> {
+        while let Some(frame) = connection.frames.pop_front() {
+            self.frame(&frame)?;
+        }
+        Ok(())
+    }
+
     fn finish(mut self, path: &str) -> Result<(), Box<dyn Error>> {
         self.out.flush()?;
         self.expected.sort();
@@ -98,7 +129,11 @@ impl Capture {
         for line in &self.expected {
             writeln!(list, "{line}")?;
         }
-        Ok(list.flush()?)
+        list.flush()?;
+        if !self.keys.is_empty() {
+            std::fs::write(format!("{path}.keys"), self.keys.concat())?;
+        }
+        Ok(())
     }
 }
 
@@ -380,9 +415,7 @@ fn whole_request(capture: &mut Capture, number: u64) -> Result<(), Box<dyn Error
     connection.stream(From::Client, head.as_bytes(), MSS);
     connection.stream(From::Server, &response(head.starts_with("HEAD"), 200), MSS);
     connection.close();
-    while let Some(frame) = connection.frames.pop_front() {
-        capture.frame(&frame)?;
-    }
+    capture.frames_of(&mut connection)?;
     Ok(())
 }
 
@@ -402,9 +435,7 @@ fn flows(capture: &mut Capture, flood: u64, requests: u64) -> Result<(), Box<dyn
         connection.stream(From::Client, &rest, MSS);
         connection.stream(From::Server, &response(connection.asks_head, 200), MSS);
         connection.close();
-        while let Some(frame) = connection.frames.pop_front() {
-            capture.frame(&frame)?;
-        }
+        capture.frames_of(&mut connection)?;
     }
     Ok(())
 }
@@ -421,9 +452,7 @@ fn half_request(
     connection.open();
     let (first, rest) = head.as_bytes().split_at(head.len() / 2);
     connection.stream(From::Client, first, MSS);
-    while let Some(frame) = connection.frames.pop_front() {
-        capture.frame(&frame)?;
-    }
+    capture.frames_of(&mut connection)?;
     Ok((connection, rest.to_vec()))
 }
 
@@ -439,8 +468,72 @@ fn flood_flow(capture: &mut Capture, number: u64) -> Result<(), Box<dyn Error>> 
         b"GET /flood HTTP/1.1\r\nHost: flood.example.net\r\nUser-Agent: flood\r\nX-Fill: ",
         MSS,
     );
-    while let Some(frame) = connection.frames.pop_front() {
-        capture.frame(&frame)?;
+    capture.frames_of(&mut connection)?;
+    Ok(())
+}
+
+fn tls(capture: &mut Capture, connections: u64) -> Result<(), Box<dyn Error>> {
+    let body = vec![b'x'; 16_000];
+    for number in 0..connections {
+        let suite = Suite::all()[(number % 3) as usize];
+        let (random, secret) = (capture.random.bytes(), capture.random.bytes::<48>());
+        let secret = &secret[..suite.secret_len];
+        capture.keys.push(key_line(&random, secret));
+        let mut connection = Connection::new(&mut capture.random, number);
+        connection.server.port = 443;
+        let host = format!("host{number}.example.org");
+        connection.open();
+        connection.stream(From::Client, &sealing::client_hello(&host, random), MSS);
+        connection.stream(From::Server, &sealing::server_hello(suite), MSS);
+        let target = format!("/tls/{number}");
+        capture.expected.push(format!("GET {host} {target}"));
+        let mut sealer = Sealer::new(suite, secret);
+        let get = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let post = format!(
+            "POST /upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n",
+            60 * body.len()
+        );
+        let mut records = [get, post]
+            .map(|head| sealer.seal(head.as_bytes()))
+            .concat();
+        for _ in 0..60 {
+            records.extend(sealer.seal(&body));
+        }
+        connection.stream(From::Client, &records, MSS);
+        connection.close();
+        capture.frames_of(&mut connection)?;
     }
     Ok(())
+}
+
+fn hellos(capture: &mut Capture, count: u64) -> Result<(), Box<dyn Error>> {
+    for number in 0..count {
+        let mut connection = Connection::new(&mut capture.random, number);
+        connection.server.port = 443;
+        let host = format!("host{}.example.org", number % 1_000);
+        connection.open();
+        let hello = sealing::client_hello(&host, capture.random.bytes());
+        connection.stream(From::Client, &hello, MSS);
+        connection.close();
+        capture.expected.push(format!("hello {host} "));
+        capture.frames_of(&mut connection)?;
+    }
+    Ok(())
+}
+
+fn keys(capture: &mut Capture, lines: u64) -> Result<(), Box<dyn Error>> {
+    for _ in 0..lines {
+        let (random, secret) = (capture.random.bytes::<32>(), capture.random.bytes::<32>());
+        capture.keys.push(key_line(&random, &secret));
+    }
+    whole_request(capture, 0)
+}
+
+/// A line of a key log (RFC 9850 §2).
+fn key_line(random: &[u8], secret: &[u8]) -> String {
+    let [random, secret] = [random, secret].map(|bytes| -> String {
+        let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+        digits.collect()
+    });
+    format!("CLIENT_TRAFFIC_SECRET_0 {random} {secret}\n")
 }

@@ -3,6 +3,7 @@
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "figures, for the project's own eyes"
 )]
@@ -11,13 +12,15 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use canarytap::engine::Engine;
-use canarytap::engine::app::tls::keylog::{KeyLabel, KeyLogEntry, Secret};
+use canarytap::engine::app::tls::keylog::KeyLogEntry;
 use canarytap::engine::canary::{Home, HostPattern, Matcher, PortSet, Watch};
 use canarytap::engine::event::{Detail, Event, EventId, EventSink};
 use canarytap::engine::frame::{Frame, LinkType, Timestamp};
 use canarytap::engine::limits::Limits;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ring::{aead, hkdf};
+use sealing::{Sealer, Suite, client_hello, entry};
+
+mod sealing;
 
 const SECRET: [u8; 32] = [7; 32];
 const RANDOM: [u8; 32] = [9; 32];
@@ -40,7 +43,7 @@ fn records(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut engine = engine();
                 if keys {
-                    engine.on_secret(&entry(RANDOM), &mut Deaf);
+                    engine.on_secret(&entry(RANDOM, &SECRET), &mut Deaf);
                 }
                 play(&mut engine, &frames);
                 assert_eq!(engine.counters().requests, u64::from(keys));
@@ -118,14 +121,6 @@ fn engine() -> Engine {
     Engine::new(Limits::default(), Arc::new(Matcher::new(watch)))
 }
 
-fn entry(client_random: [u8; 32]) -> KeyLogEntry {
-    KeyLogEntry {
-        client_random,
-        label: KeyLabel::ClientTraffic,
-        secret: Secret::new(&SECRET).unwrap(),
-    }
-}
-
 fn play(engine: &mut Engine, frames: &[Vec<u8>]) {
     for (number, bytes) in (0..).zip(frames) {
         let frame = Frame {
@@ -145,25 +140,11 @@ fn upload() -> Vec<Vec<u8>> {
     let head = format!(
         "POST / HTTP/1.1\r\nHost: www.example.org\r\nContent-Length: {RECORDS_BYTES}\r\n\r\n"
     );
-    let key = aead::UnboundKey::new(&aead::AES_128_GCM, &expand::<16>("key")).unwrap();
-    let (key, iv) = (aead::LessSafeKey::new(key), expand::<12>("iv"));
+    let mut sealer = Sealer::new(Suite::aes_128_gcm(), &SECRET);
     let body = vec![b'x'; 16_000];
     let contents = std::iter::once(head.as_bytes()).chain(std::iter::repeat(&body[..]));
-    for (sequence, content) in (0u64..).zip(contents.take(RECORDS_BYTES / body.len())) {
-        let mut sealed = [content, &[23]].concat();
-        let length = u16::try_from(sealed.len() + 16).unwrap().to_be_bytes();
-        let header = [23, 3, 3, length[0], length[1]];
-        let mut nonce = iv;
-        let number = sequence.to_be_bytes();
-        nonce[4..]
-            .iter_mut()
-            .zip(number)
-            .for_each(|(byte, part)| *byte ^= part);
-        let nonce = aead::Nonce::assume_unique_for_key(nonce);
-        key.seal_in_place_append_tag(nonce, aead::Aad::from(header), &mut sealed)
-            .unwrap();
-        stream.extend(header);
-        stream.extend(sealed);
+    for content in contents.take(RECORDS_BYTES / body.len()) {
+        stream.extend(sealer.seal(content));
     }
     let mut frames = vec![segment(0, 0, 2, &[])];
     let mut sequence = 1;
@@ -172,51 +153,6 @@ fn upload() -> Vec<Vec<u8>> {
         sequence = sequence.wrapping_add(u32::try_from(part.len()).unwrap());
     }
     frames
-}
-
-fn expand<const N: usize>(label: &str) -> [u8; N] {
-    struct Length(usize);
-    impl hkdf::KeyType for Length {
-        fn len(&self) -> usize {
-            self.0
-        }
-    }
-    let label = format!("tls13 {label}");
-    let lengths = [0, N as u8, label.len() as u8];
-    let info = [&lengths[..], label.as_bytes(), &[0]];
-    let mut out = [0; N];
-    let key = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &SECRET);
-    key.expand(&info, Length(N))
-        .unwrap()
-        .fill(&mut out)
-        .unwrap();
-    out
-}
-
-/// A record with a hello of TLS 1.3, about as long as a browser's of 2020.
-fn client_hello(host: &str, random: [u8; 32]) -> Vec<u8> {
-    let with_length = |bytes: &[u8]| {
-        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
-        [&length[..], bytes].concat()
-    };
-    let name = with_length(&[&[0][..], &with_length(host.as_bytes())].concat());
-    let extensions = [
-        [&[0, 0][..], &with_length(&name)].concat(),
-        [&[0, 43][..], &with_length(&[2, 3, 4])].concat(),
-        [&[0, 13][..], &with_length(&[0, 4, 4, 3, 8, 4])].concat(),
-        [&[0, 21][..], &with_length(&[0; 350])].concat(),
-    ];
-    let body = [
-        &[3, 3][..],
-        &random,
-        &[0],
-        &with_length(&[0x13, 1, 0x13, 2, 0x13, 3, 0xc0, 0x2b]),
-        &[1, 0],
-        &with_length(&extensions.concat()),
-    ]
-    .concat();
-    let message = [&[1, 0][..], &with_length(&body)].concat();
-    [&[22, 3, 1][..], &with_length(&message)].concat()
 }
 
 /// A packet of one of many visitors to one server.

@@ -1,7 +1,8 @@
 //! The classes of packets: what a tap sees most, and what it is there for.
 
 use crate::packets::{Connection, From, Kind};
-use crate::{Class, Play, Size, tls};
+use crate::sealing::{self, Sealer, Suite};
+use crate::{Class, Play, Size};
 
 /// All of them, in the order of the table.
 pub const ALL: &[Class] = &[
@@ -52,6 +53,7 @@ pub const ALL: &[Class] = &[
 ];
 
 const MSS: usize = 1448;
+const SECRET: [u8; 32] = [7; 32];
 const PACKETS: u32 = 20_000;
 /// Visitors from here on have no flow yet.
 const BEYOND: u32 = 1 << 24;
@@ -238,7 +240,7 @@ fn hello(size: &Size) -> Play {
     for number in 0..HELLOS {
         let mut connection = Connection::new(number, 443);
         before.extend(connection.open());
-        let hello = tls::client_hello(&watched(size), [number as u8; 32]);
+        let hello = sealing::client_hello(&watched(size), [number as u8; 32]);
         frames.push(connection.send(From::Client, &hello));
     }
     Play {
@@ -255,9 +257,9 @@ fn record(size: &Size) -> Play {
     let random = [9; 32];
     let mut connection = Connection::new(1, 443);
     let mut before = connection.open();
-    let hello = tls::client_hello(&watched(size), random);
+    let hello = sealing::client_hello(&watched(size), random);
     before.push(connection.send(From::Client, &hello));
-    let mut sealer = tls::Sealer::new();
+    let mut sealer = Sealer::new(Suite::aes_128_gcm(), &SECRET);
     let head = format!(
         "POST / HTTP/1.1\r\nHost: {}\r\nContent-Length: 99999999999\r\n\r\n",
         watched(size)
@@ -273,7 +275,7 @@ fn record(size: &Size) -> Play {
     Play {
         before,
         frames,
-        secrets: vec![tls::secret(random)],
+        secrets: vec![sealing::entry(random, &SECRET)],
         ..Play::default()
     }
 }

@@ -21,7 +21,8 @@ use canarytap::engine::limits::Limits;
 
 mod classes;
 mod packets;
-mod tls;
+#[path = "../../sealing.rs"]
+mod sealing;
 
 /// What a class is made of.
 pub struct Class {
