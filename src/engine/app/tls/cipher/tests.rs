@@ -36,6 +36,70 @@ fn a_record_of_the_published_trace_is_opened() {
     assert_eq!(opener.content_bytes(0x43), 50);
 }
 
+/// RFC 8448 §4: the client's secrets of a resumed session (early data, handshake, application data)
+/// and the records that it sends under each, with the kind and the content of each record.
+const RESUMED: [(&str, &[(&str, u8, &[u8])]); 3] = [
+    (
+        "3fbbe6a60deb66c30a32795aba0eff7eaa10105586e7be5c09678d63b6caab62",
+        &[
+            (
+                "1703030017ab1df420e75c457a7cc5d2844f76d5aee4b4edbf049be0",
+                kind::APPLICATION_DATA,
+                b"ABCDEF",
+            ),
+            (
+                "1703030015aca6fc944841298df99593725f9bf9754429b12f09",
+                kind::HANDSHAKE,
+                &[5, 0, 0, 0], // EndOfEarlyData
+            ),
+        ],
+    ),
+    (
+        "2faac08f851d35fea3604fcb4de82dc62c9b164a70974d0462e27f1ab278700f",
+        &[(
+            "170303003500f8b467d14cf22a4b3f0b6ae0d8e6cc8d08e0db3515ef5c2bdf1922eafbb70009964716d8\
+             34fb70c3d2a56c5b1f5f6bdba6c333cf",
+            kind::HANDSHAKE,
+            b"\x14\x00\x00\x20\x72\x30\xa9\xc9\x52\xc2\x5c\xd6\x13\x8f\xc5\xe6\x62\x83\x08\xc4\
+              \x1c\x53\x35\xdd\x81\xb9\xf9\x6b\xce\xa5\x0f\xd3\x2b\xda\x41\x6d", // Finished
+        )],
+    ),
+    (
+        "2abbf2b8e381d23dbebe1dd2a7d16a8bf484cb4950d23fb7fb7fa8547062d9a1",
+        &[
+            (
+                "1703030043b1cebce242aa201be9ae5e1cb2a9aa4b33d4e866af1edb068919237741aa031d7a74d4\
+                 91c99b9d4e232b74206bc6fbaa04fe78be44a9b4f54320a17eb76992afac3103",
+                kind::APPLICATION_DATA,
+                b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\
+                  \x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x20\x21\x22\x23\x24\x25\x26\x27\
+                  \x28\x29\x2a\x2b\x2c\x2d\x2e\x2f\x30\x31",
+            ),
+            (
+                "17030300130facce3246bdfc6369838d6a82ae6de5d422dc",
+                21,      // alert
+                &[1, 0], // close_notify
+            ),
+        ],
+    ),
+];
+
+#[test]
+fn the_records_of_the_published_resumption_are_opened_early_data_first() {
+    for (secret, records) in RESUMED {
+        let secret = Secret::new(&bytes(secret)).unwrap();
+        let mut opener =
+            Opener::tls13(Suite::of(0x1301).unwrap(), &secret, Dialect::default()).unwrap();
+        for (record, kind, content) in records {
+            let mut record = bytes(record);
+            let header = header_of(&record);
+            let body = &mut record[HEADER_BYTES..];
+            let opened = opener.open(header, body).unwrap();
+            assert_eq!((opened.kind, &body[opened.content]), (*kind, *content));
+        }
+    }
+}
+
 #[test]
 fn a_record_at_another_place_is_not() {
     let secret = Secret::new(&bytes(SECRET)).unwrap();
