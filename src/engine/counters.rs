@@ -151,6 +151,9 @@ counters! {
     tls_records_dropped,
     /// TLS connections without a hello, to servers that had hellos for watched hosts before.
     tls_no_hello,
+    /// Connections without a single byte, ended by visitors of servers that had hellos for watched
+    /// hosts before.
+    connections_silent,
     /// Datagrams that are no QUIC, or of no QUIC connection whose start was seen.
     quic_unknown,
     /// Of those: with short headers, to or from servers that had hellos for watched hosts before.

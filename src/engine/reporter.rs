@@ -159,6 +159,11 @@ impl<K: EventSink> StreamHandler<Session> for Handler<'_, K> {
         state.on_chunk(context, chunk, &mut self.reading(counters));
     }
 
+    fn on_silent(&mut self, context: &StreamContext, counters: &mut Counters) {
+        let is_watched = self.reporter.servers.contains(&context.dst.ip());
+        counters.connections_silent += u64::from(is_watched);
+    }
+
     fn on_wake(&mut self, context: &StreamContext, state: &mut Session, counters: &mut Counters) {
         state.on_wake(context.time, &mut self.reading(counters));
     }

@@ -160,6 +160,10 @@ pub trait StreamHandler<S: FlowState> {
         state: &mut S,
         counters: &mut Counters,
     );
+    /// The client ended a connection on which neither side had sent a byte.
+    fn on_silent(&mut self, context: &StreamContext, counters: &mut Counters) {
+        let _ = (context, counters);
+    }
     /// The flow is looked at because the layer above asked for it; `context` is that of its
     /// client, now.
     fn on_wake(&mut self, context: &StreamContext, state: &mut S, counters: &mut Counters) {

@@ -50,6 +50,10 @@ class Case:
         """The exit status that replay ends with, and words that its message holds."""
         self.outcome = (status, words)
 
+    def count(self, **counters):
+        """What replay counts, as its summary has it."""
+        self.outcome = (0, [f" {name}={count}" for name, count in counters.items()])
+
     def write(self, folder):
         folder = pathlib.Path(folder) / self.name
         folder.mkdir(exist_ok=True)
@@ -74,7 +78,10 @@ class Case:
         words = [self.summary(event) for event in self.events]
         text = "; ".join(words[:3]) + (f"; … {len(words)} in all" if len(words) > 3 else "")
         text = text or "no event"
-        return text + (f"; exit {self.outcome[0]}" if self.outcome else "")
+        if not self.outcome:
+            return text
+        status, words = self.outcome
+        return f"{text}; exit {status}" if status else f"{text}; counted:{','.join(words)}"
 
     @staticmethod
     def summary(event):

@@ -158,6 +158,26 @@ def _(test):
         told(test, one, recording, times, place=0 if name.startswith(("retry", "negotiation")) else None)
 
 
+@case("quic-hello-ech", "a Chromium without keys: what it makes up in place of an encrypted hello is flagged")
+def _(test):
+    recording = Recording("chromium")
+    one = Talk(test)
+    # The server acknowledges the hello's first datagram before the second comes.
+    told(test, one, recording, play(one, recording), place=2, flags=["ech"])
+
+
+@case("quic-no-hello", "packets without a hello to a server that had one for a watched host are counted")
+def _(test):
+    test.files["canarytap.toml"] = WATCHED
+    recording = Recording("v1")
+    one = Talk(test)
+    told(test, one, recording, play(one, recording, order=range(recording.hello_place() + 1)))
+    goes_on, lost = Recording("many"), range(12)
+    play(Talk(test, (VISITOR[0], VISITOR[1] + 1)), goes_on, lost=lost)
+    short = [data for _, _, data in goes_on.datagrams[len(lost):] if not data[0] & 0x80]
+    test.count(quic_no_hello=len(short))
+
+
 @case("quic-other-keys", "a key log of other connections: the hello is told when this one ends")
 def _(test):
     recording = Recording("v1")

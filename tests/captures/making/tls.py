@@ -14,7 +14,9 @@ from .case import case
 from .flow import Flow
 
 RECORDINGS = pathlib.Path(__file__).parent.parent / "recordings"
+VISITOR = ("203.0.113.77", 40001)
 SERVER = ("192.168.1.10", 443)
+OTHER_SERVER = ("192.168.1.11", 443)
 WATCHED = '[[host]]\nname = "www.example.org"\n'
 
 
@@ -48,7 +50,7 @@ def first_message(data):
     return data[5:5 + length]
 
 
-def flow(test, visitor=("203.0.113.77", 40001)):
+def flow(test, visitor=VISITOR):
     return Flow(test.tape, visitor, SERVER)
 
 
@@ -361,7 +363,7 @@ def _(test):
     told(test, one, recording, [time], flags=["midstream"])
 
 
-def alone(test, message, *, one=None, pieces=1400, sizes=16384, version=0x301, **more):
+def alone(test, message, *, one=None, pieces=1400, sizes=16384, version=0x301, watched=True, **more):
     """A connection of which only the hello is sent."""
     one = one or flow(test)
     one.open()
@@ -369,6 +371,8 @@ def alone(test, message, *, one=None, pieces=1400, sizes=16384, version=0x301, *
     for at in range(0, len(data), pieces):
         time = one.ask(data[at:at + pieces])
     one.close()
+    if not watched:
+        return
     read = hello.Hello(message)
     offered = [name.decode() for name in read.protocols()] or [None]
     event = {"kind": "hello", "version": None, "status": None, "scheme": "https", "sni": read.name(),
@@ -402,6 +406,26 @@ def _(test):
 def _(test):
     outer = b"\0\0\1\0\1" + b"\x2a" + hello.vector16(b"\1" * 32) + hello.vector16(b"\2" * 200)
     alone(test, hello.browser("www.example.org", (0xFE0D, outer)), flags=["ech"])
+
+
+@case("tls-no-hello", "connections without a hello are no events; to servers that had one for a watched host they are counted")
+def _(test):
+    test.files["canarytap.toml"] = WATCHED
+    alone(test, hello.browser("www.example.org"))
+    alone(test, hello.browser("other.example.net"), one=Flow(test.tape, VISITOR, OTHER_SERVER), watched=False)
+    for number in range(2):
+        flow(test, ("203.0.113.77", 40010 + number)).open().close()
+        Flow(test.tape, ("203.0.113.77", 40010 + number), OTHER_SERVER).open().close()
+    knocks = flow(test, ("203.0.113.77", 40020)).open()
+    knocks.send(knocks.visitor, flags="RA")
+    refused = flow(test, ("203.0.113.77", 40021))
+    refused.send(refused.visitor, flags="S")
+    refused.send(refused.server, flags="RA")
+    goes_on = flow(test, ("203.0.113.77", 40030))
+    start = len(test.tape.frames)
+    play(goes_on, Recording("13-many"))
+    del test.tape.frames[start:start + 12]
+    test.count(tls_no_hello=1, connections_silent=3)
 
 
 @case("tls-hello-hostile", "hellos that are none: cut, contradicting themselves, endless")

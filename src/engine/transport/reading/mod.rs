@@ -485,8 +485,12 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
                     counters.gaps += 1;
                     counters.gap_bytes += missing;
                 }
-                // A connection that carried nothing is nobody's business.
-                Chunk::Fin | Chunk::Reset if state.is_none() => return,
+                Chunk::Fin | Chunk::Reset if state.is_none() => {
+                    if base.direction == Direction::ToServer {
+                        handler.on_silent(&base, counters);
+                    }
+                    return;
+                }
                 _ => {}
             }
             let mut context = context_of(&one, base, since);

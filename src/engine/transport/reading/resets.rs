@@ -15,13 +15,22 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
             false => -1,
         };
         match distance {
-            0 if self.flow.is_embryonic() => self.closes = true,
+            0 if self.flow.is_embryonic() => self.end_silent(side),
             0 => self.reset(side),
             1..REACH if bytes.is_open() => {
                 let offset = bytes.offset_of(segment.seq);
                 self.end_by_reset(side, offset);
             }
             _ => self.counters.out_of_window += 1,
+        }
+    }
+
+    /// No side sent a byte before the reset.
+    fn end_silent(&mut self, side: Side) {
+        self.closes = true;
+        if side == self.flow.client && self.flow.stream(side).bytes.is_open() {
+            let context = self.flow.context(side, self.tuple(side));
+            self.handler.on_silent(&context, self.counters);
         }
     }
 
