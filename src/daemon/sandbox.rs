@@ -117,6 +117,50 @@ mod tests {
         assert_eq!(nearest(&there), there);
     }
 
+    /// On a thread of its own, which alone is confined. A kernel that knows less denies less, and
+    /// says so.
+    #[test]
+    fn the_kernel_denies_what_was_not_named() {
+        let (home, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (data, other) = (home.path().join("data"), elsewhere.path().join("file"));
+        std::fs::create_dir_all(data.join("run")).unwrap();
+        std::fs::write(&other, "secret").unwrap();
+        let text = format!(
+            "[store]\ndirectory = {data:?}\nrun_directory = {:?}\n",
+            data.join("run")
+        );
+        let config = Config::parse(&text, &home.path().join("c.toml")).unwrap();
+        let confined = std::thread::spawn(move || {
+            let state = Sandbox::enter(&config).unwrap().state;
+            let denied = |what: std::io::Result<()>| {
+                what.is_err_and(|error| error.raw_os_error() == Some(EACCES))
+            };
+            let seen = [
+                denied(std::fs::read(&other).map(drop)),
+                denied(std::fs::write(&other, "changed")),
+                denied(std::fs::write(other.with_file_name("new"), "more")),
+                denied(std::fs::remove_file(&other)),
+                denied(std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
+                denied(std::net::TcpStream::connect("127.0.0.1:9").map(drop)),
+            ];
+            std::fs::write(data.join("log"), "what is named may be written").unwrap();
+            (state, seen)
+        });
+        let (state, seen) = confined.join().unwrap();
+        match state {
+            "full" => assert_eq!(seen, [true; 6]),
+            "partial" => assert_eq!(seen[..4], [true; 4]),
+            _ => assert_eq!(seen, [false; 6], "it says that the kernel has none"),
+        }
+        assert_eq!(
+            std::fs::read_to_string(elsewhere.path().join("file")).is_ok(),
+            state != "none"
+        );
+    }
+
+    /// What a denial by Landlock says (landlock(7)).
+    const EACCES: i32 = 13;
+
     #[test]
     fn what_a_new_configuration_names_elsewhere_is_not_readable() {
         let directory = tempfile::tempdir().unwrap();

@@ -232,7 +232,11 @@ fn well_or_not(pid: &str, status: &Status) -> Point {
     if status.faults.is_empty() {
         return Point::ok(
             DAEMON,
-            format!("process {pid} runs since {} and is well", status.started),
+            format!(
+                "process {pid} runs since {} and is well; {}",
+                status.started,
+                confined(&status.landlock)
+            ),
         );
     }
     let list = |part: fn(&crate::daemon::status::Remark) -> &String| {
@@ -248,6 +252,15 @@ fn well_or_not(pid: &str, status: &Status) -> Point {
         ),
         list(|fault| &fault.cure),
     )
+}
+
+/// What Landlock does is up to the kernel; there is no cure but another one.
+fn confined(state: &str) -> &'static str {
+    match state {
+        "full" => "Landlock keeps it to its files",
+        "partial" => "Landlock keeps it to its files as far as this kernel knows how to",
+        _ => "nothing but its unit confines it, since this kernel has no Landlock",
+    }
 }
 
 fn age(status: &Status, now: Timestamp) -> Option<Duration> {
