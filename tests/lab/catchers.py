@@ -1,5 +1,6 @@
-"""Catches what is posted and mailed: catchers.py web|mail PORT FILE [CERTIFICATE KEY]
+"""Catches what is posted and mailed: catchers.py web|mail|starttls|smtps PORT FILE [CERTIFICATE KEY]
 
+The last two take mail under TLS only, and only of the user "tap" with the password "hush".
 Each body or mail becomes one line of FILE, flushed before it is answered."""
 
 import asyncio
@@ -9,6 +10,7 @@ import ssl
 import sys
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 kind, port, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 caught = open(path, "a", buffering=1)
@@ -37,12 +39,29 @@ class Mail:
         return "250 taken"
 
 
-if kind == "web":
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Web)
+def tls():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[4], sys.argv[5])
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return context
+
+
+def knows(server, session, envelope, mechanism, data):
+    known = data.login == b"tap" and data.password == b"hush"
+    return AuthResult(success=known, handled=False)
+
+
+LOGIN = {"authenticator": knows, "auth_required": True}
+MAIL = {
+    "mail": lambda: {},
+    "starttls": lambda: {"tls_context": tls(), "require_starttls": True, **LOGIN},
+    # What it does not know of is that all of the connection is under TLS.
+    "smtps": lambda: {"ssl_context": tls(), "auth_require_tls": False, **LOGIN},
+}
+
+if kind == "web":
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Web)
+    server.socket = tls().wrap_socket(server.socket, server_side=True)
     server.serve_forever()
 else:
-    Controller(Mail(), hostname="127.0.0.1", port=port).start()
+    Controller(Mail(), hostname="127.0.0.1", port=port, **MAIL[kind]()).start()
     asyncio.new_event_loop().run_forever()

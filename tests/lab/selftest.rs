@@ -1,9 +1,10 @@
 //! The self-test: a link for the owner's phone, followed from the wire to the light.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::namespaces::in_a_lab;
+use crate::namespaces::{in_a_lab, is_long};
 use crate::network::wait_for;
 use crate::tap::Tap;
 use crate::web::{HOST, Visitor, Web, url, visit};
@@ -66,6 +67,55 @@ fn a_stage_that_does_not_happen_is_named_with_its_cure() {
         assert!(shown.contains("off your Wi-Fi"), "{shown}");
     });
 }
+
+#[test]
+fn each_sink_that_has_the_alert_is_told_of_with_its_time() {
+    in_a_lab(
+        each_sink_that_has_the_alert_is_told_of_with_its_time,
+        |lab| {
+            let told = lab.folder().join("told");
+            let sink = SINK.replace("FILE", told.to_str().unwrap());
+            let mut tap = Tap::configured(lab, |config| format!("{config}{sink}"));
+            let _web = Web::start(lab);
+            tap.start();
+            let mut out = tap.command(&["alert", "run"]).spawn().unwrap();
+            wait_for("somebody who tells", || {
+                tap.status().1.contains("alert to  program").then_some(())
+            });
+            let shown = tested(&tap, &["--timeout", "50"], |link| {
+                visit(lab, Visitor::Outside4, &[link]);
+            });
+            assert_eq!(shown.0, Some(0), "{}", shown.1);
+            let light = shown.1.find("light ").unwrap();
+            let alert = shown.1.find("alert    program has it").unwrap();
+            assert!(light < alert, "{}", shown.1);
+            assert!(fs::read_to_string(told).unwrap().contains("selftest"));
+
+            // Nobody tells any more.
+            out.kill().unwrap();
+            out.wait().unwrap();
+            if !is_long() {
+                return; // a minute is waited for it
+            }
+            let shown = tested(&tap, &["--timeout", "50"], |link| {
+                visit(lab, Visitor::Outside4, &[link]);
+            });
+            assert_eq!(shown.0, Some(1), "{}", shown.1);
+            assert!(
+                shown.1.contains("MISSING program was not told"),
+                "{}",
+                shown.1
+            );
+        },
+    );
+}
+
+const SINK: &str = r#"
+[[alert]]
+name = "program"
+kind = "command"
+command = ["/bin/sh", "-c", "cat >> FILE"]
+"#;
 
 /// Runs the test; `happens` gets the link when it is shown.
 fn tested(tap: &Tap, arguments: &[&str], happens: impl FnOnce(&str)) -> (Option<i32>, String) {

@@ -111,6 +111,44 @@ fn each_sink_is_tried_and_what_is_wrong_with_it_is_named() {
     );
 }
 
+#[test]
+fn mail_and_syslog_are_taken_in_every_way_that_can_be_named() {
+    in_a_lab(
+        mail_and_syslog_are_taken_in_every_way_that_can_be_named,
+        |lab| {
+            let place = Place::new(lab);
+            let tap = Tap::configured(lab, |config| format!("{config}{}", place.filled(WAYS)));
+            let servers = Servers::of_every_way(lab, &place);
+            let try_all = || {
+                let output = tap.command(&["alert", "test"]).output().unwrap();
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            };
+            let shown = try_all();
+            assert_eq!(shown.matches("ok      ").count(), 4, "{shown}");
+            for (kept, words) in [
+                ("starttls", "anna@example.org"),
+                ("smtps", "anna@example.org"),
+                ("udp", " canarytap "),
+                ("tls", " canarytap "),
+            ] {
+                wait_for(kept, || {
+                    let text = fs::read_to_string(place.file(kept)).unwrap_or_default();
+                    text.contains(words).then_some(())
+                });
+            }
+
+            // Neither a stranger's certificate nor a password that is wrong is got over.
+            fs::write(place.file("token"), "wrong\n").unwrap();
+            let shown = try_all();
+            assert_eq!(shown.matches("ok      ").count(), 2, "{shown}");
+            fs::copy(place.file("other.crt"), place.file("believed.crt")).unwrap();
+            let shown = try_all();
+            assert_eq!(shown.matches("ok      ").count(), 1, "{shown}");
+            drop(servers);
+        },
+    );
+}
+
 const SINKS: [&str; 5] = ["program", "web", "mail", "broker", "log"];
 
 /// A hundred and fifty people who each open the link seven times.
@@ -173,7 +211,11 @@ impl Place {
     }
 
     fn alerts(&self) -> String {
-        ALERTS.replace("FOLDER", self.folder.to_str().unwrap())
+        self.filled(ALERTS)
+    }
+
+    fn filled(&self, text: &str) -> String {
+        text.replace("FOLDER", self.folder.to_str().unwrap())
     }
 
     /// The numbers that a sink has, in the order in which each came first.
@@ -236,22 +278,38 @@ struct Servers(Vec<Child>);
 
 impl Servers {
     fn start(lab: &Lab, place: &Place) -> Self {
-        let catcher = |kind: &str, port: &str| {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/catchers.py");
-            // Debian's own, which has the SMTP server.
-            let mut python = lab.on("tap", "/usr/bin/python3");
-            python.arg(script).args([kind, port]).arg(place.file(kind));
-            python.arg(place.file("ca.crt")).arg(place.file("ca.key"));
-            python.spawn().unwrap()
-        };
         let servers = vec![
-            catcher("web", "8443"),
-            catcher("mail", "2525"),
+            Self::catcher(lab, place, "web", "8443"),
+            Self::catcher(lab, place, "mail", "2525"),
             Self::mosquitto(lab, place),
             Self::subscriber(lab, place),
-            Self::rsyslog(lab, place),
+            Self::rsyslog(lab, place, RSYSLOG),
         ];
-        for port in [8443, 2525, 8883, 6010] {
+        Self::listening(lab, servers, &[8443, 2525, 8883, 6010])
+    }
+
+    /// Those of [`WAYS`].
+    fn of_every_way(lab: &Lab, place: &Place) -> Self {
+        fs::copy(place.file("ca.crt"), place.file("believed.crt")).unwrap();
+        let servers = vec![
+            Self::catcher(lab, place, "starttls", "2587"),
+            Self::catcher(lab, place, "smtps", "2465"),
+            Self::rsyslog(lab, place, RSYSLOG_WAYS),
+        ];
+        Self::listening(lab, servers, &[2587, 2465, 6514])
+    }
+
+    fn catcher(lab: &Lab, place: &Place, kind: &str, port: &str) -> Child {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/catchers.py");
+        // Debian's own, which has the SMTP server.
+        let mut python = lab.on("tap", "/usr/bin/python3");
+        python.arg(script).args([kind, port]).arg(place.file(kind));
+        python.arg(place.file("ca.crt")).arg(place.file("ca.key"));
+        python.spawn().unwrap()
+    }
+
+    fn listening(lab: &Lab, servers: Vec<Child>, ports: &[u16]) -> Self {
+        for port in ports {
             wait_for("a server listens", || {
                 let mut shell = lab.on("tap", "bash");
                 shell.args(["-c", &format!("exec 3<>/dev/tcp/127.0.0.1/{port}")]);
@@ -292,21 +350,23 @@ impl Servers {
         shell.spawn().unwrap()
     }
 
-    fn rsyslog(lab: &Lab, place: &Place) -> Child {
+    fn rsyslog(lab: &Lab, place: &Place, text: &str) -> Child {
         let config = place.file("rsyslog.conf");
-        let text = RSYSLOG.replace("FOLDER", place.folder.to_str().unwrap());
-        fs::write(&config, text).unwrap();
+        fs::write(&config, place.filled(text)).unwrap();
         // One of a run that was killed lies there still.
         let _none = fs::remove_file(place.file("rsyslog.pid"));
         let mut collector = lab.on("tap", "rsyslogd");
         collector.arg("-n").arg("-f").arg(config).arg("-i");
         collector.arg(place.file("rsyslog.pid"));
-        let unpacked = tools().join("usr/lib");
-        let modules = fs::read_dir(unpacked).into_iter().flatten().flatten();
-        let modules = modules.map(|entry| entry.path().join("rsyslog"));
-        if let Some(modules) = modules.into_iter().find(|path| path.is_dir()) {
-            collector.arg("-M").arg(modules);
-        }
+        // Either may have what the other lacks.
+        let libraries = [tools().join("usr/lib"), PathBuf::from("/usr/lib")];
+        let folders = libraries.iter().flat_map(fs::read_dir).flatten().flatten();
+        let modules = folders.map(|entry| entry.path().join("rsyslog"));
+        let modules: Vec<String> = modules
+            .filter(|path| path.is_dir())
+            .map(|path| path.to_str().unwrap().to_owned())
+            .collect();
+        collector.arg("-M").arg(modules.join(":"));
         collector.spawn().unwrap()
     }
 }
@@ -377,4 +437,54 @@ module(load="imtcp")
 input(type="imtcp" port="6010" address="127.0.0.1")
 template(name="raw" type="string" string="%rawmsg%\n")
 action(type="omfile" file="FOLDER/log" template="raw" asyncWriting="off" flushOnTXEnd="on")
+"#;
+
+/// What else than in [`ALERTS`] can be written for mail and syslog.
+const WAYS: &str = r#"
+[[alert]]
+name = "starttls"
+kind = "email"
+url = "smtp+starttls://localhost:2587"
+user = "tap"
+password_file = "FOLDER/token"
+from = "tap@example.org"
+to = ["anna@example.org"]
+ca = "FOLDER/believed.crt"
+
+[[alert]]
+name = "smtps"
+kind = "email"
+url = "smtps://127.0.0.1:2465"
+user = "tap"
+password_file = "FOLDER/token"
+from = "tap@example.org"
+to = ["anna@example.org"]
+ca = "FOLDER/believed.crt"
+
+[[alert]]
+name = "udp"
+kind = "syslog"
+url = "udp://127.0.0.1:6514"
+
+[[alert]]
+name = "tls"
+kind = "syslog"
+url = "tls://localhost:6514"
+ca = "FOLDER/believed.crt"
+"#;
+
+const RSYSLOG_WAYS: &str = r#"
+global(DefaultNetstreamDriver="ossl" DefaultNetstreamDriverCAFile="FOLDER/ca.crt"
+    DefaultNetstreamDriverCertFile="FOLDER/ca.crt" DefaultNetstreamDriverKeyFile="FOLDER/ca.key")
+module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
+module(load="imudp")
+template(name="raw" type="string" string="%rawmsg%\n")
+ruleset(name="tls") {
+    action(type="omfile" file="FOLDER/tls" template="raw" asyncWriting="off" flushOnTXEnd="on")
+}
+ruleset(name="udp") {
+    action(type="omfile" file="FOLDER/udp" template="raw" asyncWriting="off" flushOnTXEnd="on")
+}
+input(type="imtcp" port="6514" address="127.0.0.1" ruleset="tls")
+input(type="imudp" port="6514" address="127.0.0.1" ruleset="udp")
 "#;
