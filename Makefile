@@ -84,6 +84,7 @@ bench: deps ## print figures: the rooms one by one, then whole replays beside th
 	$(CARGO) bench --locked
 	$(CARGO) build --release --locked --bins --examples
 	benches/run
+	benches/report
 
 instructions: deps ## count the instructions that packets cost, against the table in benches/README.md
 	@scripts/deps valgrind
