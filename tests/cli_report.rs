@@ -219,6 +219,28 @@ fn one_experiment_shows_its_own_visits_only() {
 }
 
 #[test]
+fn what_the_owner_opened_to_test_the_tap_stands_nowhere_in_it() {
+    let (folder, mut store) = store();
+    plan(&mut store);
+    let test = Event {
+        canary: Some("own".into()),
+        channel: Some("selftest".into()),
+        client: "198.51.100.99".parse().unwrap(),
+        ..visit(5)
+    };
+    commit(&mut store, [visit_to("c0", 5), test]);
+    store
+        .add_canaries(&[canary("own", "selftest", false)])
+        .unwrap();
+    let page = report(folder.path(), &[]);
+    assert_eq!(page.matches("<dt>seq</dt>").count(), 1);
+    assert!(page.contains("1 visits of self-tests are left out"));
+    assert!(!page.contains("198.51.100.99") && !page.contains("Canaries of no experiment"));
+    let visitors = run(folder.path(), &["visitor", "--format", "jsonl"]).stdout;
+    assert_eq!(String::from_utf8(visitors).unwrap().lines().count(), 1);
+}
+
+#[test]
 fn it_is_written_to_a_file_when_one_is_named() {
     let (folder, _store) = store();
     let path = folder.path().join("report.html");

@@ -18,6 +18,7 @@ use crate::cli::{CommandResult, Failure, Globals, Outcome, time};
 use crate::config::Config;
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::status::Status;
+use crate::experiment::SELFTEST;
 use crate::outbound::FOLDER;
 use crate::store::{
     Acknowledge, EventQuery, EventRecord, Outbox, Store, StoreError, StoreOptions, StoreReader,
@@ -45,9 +46,6 @@ pub struct SelftestArgs {
     )]
     timeout: u64,
 }
-
-/// The channel of self-tests.
-pub const CHANNEL: &str = "selftest";
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &SelftestArgs) -> CommandResult {
@@ -84,13 +82,18 @@ pub fn run(globals: &Globals, args: &SelftestArgs) -> CommandResult {
     }
 }
 
+/// Whether a visit was made by the owner to test the tap, and says nothing about anybody.
+pub(super) fn made(visit: &EventRecord) -> bool {
+    visit.channel.as_deref() == Some(SELFTEST)
+}
+
 fn mint(args: &SelftestArgs, config: &Config, store: &Store) -> Result<StoredCanary, Failure> {
     let place = match args.subdomain {
         true => Place::Below(minting::parent(args.host.as_deref(), config)?),
         false => Place::Host(minting::host(args.host.as_deref(), config)?),
     };
     let wanted = Wanted {
-        channel: CHANNEL.into(),
+        channel: SELFTEST.into(),
         label: Some("canarytap selftest".into()),
         control: false,
         scheme: args.scheme,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::judging::{Judge, delay_of, reads};
 use crate::cli::render::printable;
-use crate::cli::{CommandResult, Failure, Globals, Outcome};
+use crate::cli::{CommandResult, Failure, Globals, Outcome, selftest};
 use crate::experiment::Ledger;
 use crate::store::{EventQuery, EventRecord, StoreReader};
 use crate::visitor::Fit;
@@ -54,7 +54,9 @@ pub fn run(globals: &Globals, args: &VisitorArgs) -> CommandResult {
             ..EventQuery::default()
         };
         reader.for_each::<Failure>(&query, |visit| {
-            printer.print(&visit)?;
+            if !selftest::made(&visit) {
+                printer.print(&visit)?;
+            }
             Ok(ControlFlow::Continue(()))
         })?;
     }

@@ -170,7 +170,12 @@ impl Alterations {
     /// https became http, or http became https.
     pub const SCHEME_CHANGED: Self = Self(1 << 10);
 
-    const NAMES: [(Self, &'static str); 11] = [
+    /// What is left of it ends where a segment of its path does.
+    pub const PATH_PREFIX: Self = Self(1 << 11);
+    /// It was wrapped in a redirector's, which the Referer names.
+    pub const REDIRECTED: Self = Self(1 << 12);
+
+    const NAMES: [(Self, &'static str); 13] = [
         (Self::LOWER_CASED, "lower_cased"),
         (Self::PERCENT_DECODED, "percent_decoded"),
         (Self::PERCENT_ENCODED, "percent_encoded"),
@@ -182,6 +187,8 @@ impl Alterations {
         (Self::WWW_ADDED, "www_added"),
         (Self::WWW_DROPPED, "www_dropped"),
         (Self::SCHEME_CHANGED, "scheme_changed"),
+        (Self::PATH_PREFIX, "path_prefix"),
+        (Self::REDIRECTED, "redirected"),
     ];
 
     /// Both sets together.

@@ -144,7 +144,9 @@ impl Answers {
         watching: &Watching,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let single = others.iter().filter(|one| ledger.member(&one.id).is_none());
+        let single = others
+            .iter()
+            .filter(|one| ledger.member(&one.id).is_none() && one.channel != SELFTEST);
         let members = single.clone().map(|canary| Member {
             id: canary.id.clone(),
             channel: canary.channel.clone(),
@@ -343,6 +345,9 @@ fn surer(place: usize, sent: Group, controls: Group, chances: &[f64]) -> Option<
         }
     })
 }
+
+/// Channel of the canaries that the owner opens to test the tap.
+pub const SELFTEST: &str = "selftest";
 
 /// Up to this probability an answer is fairly sure. Three of three against none of three are just
 /// enough, whatever the last bit of a sum says.

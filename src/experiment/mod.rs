@@ -13,7 +13,7 @@
 //! | `answers` | for each canary and channel: visited or not, and how sure that is |
 //! | `words` | the same in words |
 
-pub use answers::{Answers, CanaryAnswer, ChannelAnswer, Sent, SureOf, Surer};
+pub use answers::{Answers, CanaryAnswer, ChannelAnswer, SELFTEST, Sent, SureOf, Surer};
 pub use delay::Delay;
 pub use exact::Group;
 pub use facts::{Facts, FirstVisit};

@@ -24,7 +24,8 @@ pub(super) fn row(out: &mut impl Write, event: &EventRecord) -> io::Result<()> {
 
 fn field(value: &str) -> String {
     let mut text = printable(value).into_owned();
-    if value.starts_with(FORMULA) {
+    // Some programs pass over blanks ahead of a formula.
+    if value.starts_with(FORMULA) || value.trim_start().starts_with(FORMULA) {
         text.insert(0, '\'');
     }
     if text.contains(['"', ',', '\r', '\n']) {

@@ -14,6 +14,9 @@ pub(super) fn section(report: &Report, zone: &Zone) -> Markup {
             h2 id="alerts" { "Each alert" }
             @if report.alerts.is_empty() { p { "There was none." } }
             @for alert in report.alerts.iter().rev() { (details(alert, zone)) }
+            @if report.selftests > 0 {
+                p class="figure" { (report.selftests) " visits of self-tests are left out." }
+            }
             @if report.earlier > 0 {
                 p {
                     (report.earlier) " earlier ones are not shown one by one; "

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::cli::judging::{Judge, delay_of, reads};
-use crate::cli::{Failure, experiment};
+use crate::cli::{Failure, experiment, selftest};
 use crate::engine::frame::Timestamp;
 use crate::experiment::{Answers, Delay, Ledger, Watching, moment};
 use crate::store::{EventQuery, EventRecord, StoreReader, StoredCanary};
@@ -34,6 +34,8 @@ pub(super) struct Report {
     pub(super) alerts: Vec<Alert>,
     /// Alerts before those.
     pub(super) earlier: u64,
+    /// Visits that the owner made to test the tap, which stand nowhere in it.
+    pub(super) selftests: u64,
     /// Visitors by network, most visits first.
     pub(super) networks: Vec<NetworkVisits>,
 }
@@ -80,6 +82,7 @@ impl Gather<'_> {
             answers,
             alerts: Vec::new(),
             earlier: 0,
+            selftests: 0,
             networks: Vec::new(),
         };
         let mut newest = std::collections::VecDeque::new();
@@ -92,6 +95,10 @@ impl Gather<'_> {
         let mut take = |record: EventRecord| {
             let id = record.canary.clone().unwrap_or_default();
             if about.as_ref().is_some_and(|about| !about.contains(&id)) {
+                return;
+            }
+            if selftest::made(&record) {
+                report.selftests += record.visits();
                 return;
             }
             self.count(&record, &mut networks);

@@ -106,7 +106,10 @@ fn of_target(canary: &NormalizedUrl, seen: &NormalizedUrl) -> Alterations {
         return of_query(canary.query.as_deref(), seen.query.as_deref());
     }
     if seen.query.is_none() && is_cut(&canary.target(), &seen.path) {
-        return Alterations::CUT_SHORT;
+        return match ends_with_a_segment(&canary.path, &seen.path) {
+            true => Alterations::CUT_SHORT.with(Alterations::PATH_PREFIX),
+            false => Alterations::CUT_SHORT,
+        };
     }
     match without_punctuation(&seen.target()) {
         Some(trimmed) if trimmed == canary.target() => Alterations::TRAILING_PUNCTUATION,
@@ -136,6 +139,12 @@ fn of_other_query(canary: &str, seen: &str) -> Alterations {
     } else {
         Alterations::QUERY_CHANGED
     }
+}
+
+/// Whether `seen`, which a path begins with, is one or more whole segments of it.
+fn ends_with_a_segment(path: &str, seen: &str) -> bool {
+    let rest = path.strip_prefix(seen).unwrap_or_default();
+    rest.starts_with('/') || (seen.ends_with('/') && !rest.is_empty())
 }
 
 fn is_cut(whole: &str, seen: &str) -> bool {
@@ -279,6 +288,15 @@ mod tests {
         ] {
             assert_eq!(of(target), [name], "{target}");
         }
+    }
+
+    #[test]
+    fn whole_segments_of_the_path_are_told_from_a_cut_anywhere() {
+        let both = ["cut_short", "path_prefix"];
+        assert_eq!(of("/X"), both);
+        assert_eq!(of("/X/"), both);
+        assert_eq!(of("/X/Log"), ["cut_short"]);
+        assert_eq!(of("/X/Log~in.html"), ["query_dropped"]);
     }
 
     #[test]

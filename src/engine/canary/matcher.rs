@@ -12,6 +12,7 @@ use crate::engine::canary::host::NormalHost;
 use crate::engine::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
 use crate::engine::canary::origin::{Claims, Home, Judgement};
 use crate::engine::canary::own_host::own_hosts;
+use crate::engine::canary::redirector::wraps;
 use crate::engine::canary::token::TokenIndex;
 use crate::engine::canary::url::{NormalizedUrl, as_servers_read, normal_component};
 use crate::engine::canary::{Canary, PortSet, Watch};
@@ -49,6 +50,11 @@ pub struct Match {
 }
 
 impl Match {
+    fn redirected(mut self) -> Self {
+        self.alterations = self.alterations.with(Alterations::REDIRECTED);
+        self
+    }
+
     /// Notes by which scheme (`http` or `https`) the request came.
     #[must_use]
     pub fn seen_by(mut self, scheme: &str) -> Self {
@@ -102,10 +108,15 @@ impl Matcher {
             return None;
         }
         let seen = NormalizedUrl::from_request(host, target);
-        self.find_url(&seen, target)
+        let found = self
+            .find_url(&seen, target)
             .or_else(|| self.find_token(host, target, referer))
             .or_else(|| self.find_path(&seen, target))
-            .or_else(|| self.find_host(host))
+            .or_else(|| self.find_host(host))?;
+        Some(match referer {
+            Some(referer) if wraps(referer, &found.canary) => found.redirected(),
+            _ => found,
+        })
     }
 
     /// The canary that a host (in its normal form) belongs to, or whose token stands in it:

@@ -22,6 +22,7 @@ mod origin;
 mod own_host;
 mod percent;
 mod punycode;
+mod redirector;
 mod token;
 mod url;
 

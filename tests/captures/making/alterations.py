@@ -98,7 +98,7 @@ def _(test):
     visits(test, both(), (PLAIN[:-3], "plain", "path", ["cut_short"]),
            (TOKEN[:-3], "token", "token", ["cut_short"]),
            ("/Share/k7f3q2m9xw4tz/Pl", "token", "token", ["cut_short"]),
-           ("/Share/k7f3q2m9xw4tz", "token", "token", ["cut_short"]),
+           ("/Share/k7f3q2m9xw4tz", "token", "token", ["cut_short", "path_prefix"]),
            ("/Share/k7f3q2m9xw4", None, None, None), ("/Files/Annual~Rep", None, None, None))
 
 
@@ -161,3 +161,18 @@ def _(test):
            ("/style.css", "token", "token", [], {"fields": ["Referer: " + referer], "referer": referer}),
            ("/style.css", None, None, None, {"fields": ["Referer: http://" + WWW + PLAIN],
                                              "referer": "http://" + WWW + PLAIN}))
+
+
+@case("altered-redirected", "a link that was wrapped in a redirector, whose page the Referer names")
+def _(test):
+    def by(referer):
+        return {"fields": ["Referer: " + referer], "referer": referer}
+
+    bearing = f"https://go.example.net/?url=http%3A%2F%2F{WWW}%2FShare%2Fk7f3q2m9xw4tz%2FPlan"
+    plain = f"https://go.example.net/{WWW}/Files/Annual~Report.html"
+    visits(test, both(), (TOKEN, "token", "url", ["redirected"], by(bearing)),
+           (TOKEN, "token", "url", ["redirected"], by("https://l.facebook.com/")),
+           (PLAIN, "plain", "url", ["redirected"], by(plain)),
+           ("/style.css", "token", "token", ["redirected"], by(bearing)),
+           (TOKEN, "token", "url", [], by("https://other.example.net/")),
+           (TOKEN, "token", "url", [], by(f"https://{WWW}{TOKEN}")))

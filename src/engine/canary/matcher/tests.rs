@@ -255,7 +255,7 @@ fn a_minted_link_is_found_by_its_token_however_it_was_altered() {
     for (target, names) in [
         ("/docs/k7f3q2m9x4b8w/plan.pdf", &["lower_cased"][..]),
         ("/Docs/k7f3q2m9x4b8w/Pl", &["cut_short"]),
-        ("/Docs/k7f3q2m9x4b8w", &["cut_short"]),
+        ("/Docs/k7f3q2m9x4b8w", &["cut_short", "path_prefix"]),
         ("/Docs/k7f3q2m9x4b8w/Plan.pdf).", &["trailing_punctuation"]),
         ("/Docs/k7f3q2m9x4b8w/Plan%2Epdf", &["percent_encoded"]),
         (
