@@ -14,7 +14,7 @@ use canarytap::store::{
     COVERAGE, CoverageRecord, EvidenceOptions, Incoming, Store, StoreOptions, StoredCanary,
 };
 
-#[path = "../tests/common/events.rs"]
+#[path = "../tests/common/entries.rs"]
 mod common;
 
 use common::{at, request, visit};

@@ -3,7 +3,7 @@
 #![allow(unused_imports, dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "tests may assert in the plainest way")]
 
-mod events;
+mod entries;
 pub mod rights;
 
-pub use events::*;
+pub use entries::*;
