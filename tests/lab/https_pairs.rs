@@ -84,6 +84,19 @@ fn what_node_served_is_read_line_by_line() {
 }
 
 #[test]
+fn what_haproxy_served_is_read_line_by_line_though_its_keys_come_late() {
+    in_a_lab(
+        what_haproxy_served_is_read_line_by_line_though_its_keys_come_late,
+        |lab| {
+            let haproxy = Server::haproxy(lab);
+            let tap = tap_with(lab, Some(haproxy.key_log()));
+            curl_all_ways(lab);
+            assert_as_served(&tap, 2 * WAYS.len(), || haproxy.served());
+        },
+    );
+}
+
+#[test]
 fn each_suite_that_curl_and_apache_speak_is_read() {
     in_a_lab(each_suite_that_curl_and_apache_speak_is_read, |lab| {
         let https = Https::start(lab);

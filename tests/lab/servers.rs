@@ -20,7 +20,7 @@ fn readme_shows_key_logs_as_they_ran_here() {
     let (_, section) = readme.split_once("### HTTPS with keys").unwrap();
     let (section, _) = section.split_once("nginx logs no keys").unwrap();
     let (_apache, section) = section.split_once("Caddyfile").unwrap();
-    let run = [CADDYFILE, PYTHON, NODE].join("\n");
+    let run = [CADDYFILE, PYTHON, NODE, HAPROXY].join("\n");
     let run = run.replace("{folder}/", "").replace(['$', '`'], "'");
     let run = run.replace("''", "'").replace("f\"keys", "\"keys");
     let run = run.replace("tls certificate.pem key.pem {", "tls {");
@@ -29,7 +29,7 @@ fn readme_shows_key_logs_as_they_ran_here() {
     let shown: Vec<_> = shown
         .map(|line| line.trim().replace("/run/tls-keys/", ""))
         .collect();
-    assert_eq!(shown.len(), 7, "{shown:?}");
+    assert_eq!(shown.len(), 12, "{shown:?}");
     for line in shown {
         assert!(run.contains(&line.as_str()), "nobody ran: {line}");
     }
@@ -100,6 +100,21 @@ impl Server {
         nginx.args(["-e", "error.log", "-p"]).arg(&folder);
         nginx.arg("-c").arg(folder.join("nginx.conf"));
         Self::started(lab, folder, nginx, read_facts)
+    }
+
+    /// HAProxy, with `tune.ssl.keylog`, whose logs socat writes down.
+    pub fn haproxy(lab: &Lab) -> Self {
+        let folder = folder(lab, "haproxy-tls");
+        fs::write(folder.join("haproxy.cfg"), HAPROXY).unwrap();
+        // What ends one of them ends all.
+        let script = "cat certificate.pem key.pem >both.pem
+            umask 077
+            socat -u UDP-RECV:5140,bind=127.0.0.1 OPEN:keys.log,creat,append &
+            socat -u UDP-RECV:5141,bind=127.0.0.1 OPEN:access.log,creat,append &
+            haproxy -db -f haproxy.cfg & wait";
+        let mut shell = lab.on("server", "sh");
+        shell.args(["-c", script]);
+        Self::started(lab, folder, shell, read_facts)
     }
 
     /// Starts it in its folder and waits until it listens.
@@ -198,6 +213,7 @@ fn read_caddy(line: &Value) -> Option<Access> {
 }
 
 /// The configurations that run here.
+const HAPROXY: &str = include_str!("programs/haproxy.cfg");
 pub const CADDYFILE: &str = include_str!("programs/Caddyfile");
 const PYTHON: &str = include_str!("programs/server.py");
 const NODE: &str = include_str!("programs/server.js");
