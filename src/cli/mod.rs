@@ -15,6 +15,7 @@ mod canaries;
 mod check;
 mod doctor;
 mod experiment;
+mod export;
 mod judging;
 mod keys;
 mod led;
@@ -93,6 +94,8 @@ enum Command {
     Visitor(visitor::VisitorArgs),
     /// Check that the log was not changed since it was written
     Verify(verify::VerifyArgs),
+    /// Pack an event with its packets and its chain for somebody who does not trust you
+    Export(export::ExportArgs),
     /// Copy a tap's events and evidence to this machine over SSH, and check them
     Pull(pull::PullArgs),
     /// Answer `canarytap pull`: the forced command of an SSH key on the tap
@@ -169,6 +172,7 @@ fn dispatch(cli: &Cli) -> CommandResult {
         Command::Watch(args) => watch::run(globals, args),
         Command::Visitor(args) => visitor::run(globals, args),
         Command::Verify(args) => verify::run(globals, args),
+        Command::Export(args) => export::run(globals, args),
         Command::Pull(args) => pull::run(globals, args),
         Command::ServePull => serve_pull::run(globals),
         Command::Keys => keys::run(globals),

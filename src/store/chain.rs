@@ -29,7 +29,7 @@ pub(super) fn link(mut fields: Fields, prev: &str) -> Result<Link, serde_json::E
 }
 
 /// SHA-256 as lower-case hex.
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 

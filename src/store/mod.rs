@@ -22,6 +22,7 @@ use crate::engine::event::{Detail, Event, EventId};
 
 pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
 pub use canaries::{StoredCanary, Visits};
+pub use chain::sha256_hex;
 pub use copy::{CopyError, StoreCopy};
 pub use dates::{CLOCK, ClockRecord};
 pub use error::{GROUP, StoreError};

@@ -317,6 +317,19 @@ impl StoreReader {
         self.read(|connection| outgoing::link_up_to(connection, seq))
     }
 
+    /// The details of a visit as they stand in the chain, with their numbers, in order.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn details_of(&self, seq: u64) -> Result<Vec<(u64, String)>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(DETAILS_OF)?
+                .query_map([seq], |row| Ok((row.get(1)?, row.get(0)?)))?
+                .collect()
+        })
+    }
+
     /// Statuses of requests from `first` to `last` that have one, in the order of `seq`.
     ///
     /// # Errors
@@ -397,13 +410,7 @@ impl StoreReader {
     }
 
     fn join_details(&self, record: &mut EventRecord, seq: u64) -> Result<(), StoreError> {
-        let details: Vec<String> = self.read(|connection| {
-            connection
-                .prepare_cached(DETAILS_OF)?
-                .query_map([seq], |row| row.get(0))?
-                .collect()
-        })?;
-        for detail in &details {
+        for (_, detail) in &self.details_of(seq)? {
             if let Ok(learned) = serde_json::from_str::<Learned>(detail) {
                 learned.join(record);
             }
@@ -436,7 +443,7 @@ struct Found {
 }
 
 const DETAILS_OF: &str = concat!(
-    "SELECT record FROM visits WHERE ",
+    "SELECT record, seq FROM visits WHERE ",
     key!("of"),
     " = ?1 ORDER BY seq"
 );
