@@ -17,6 +17,8 @@ pub(super) struct Encryption<'a> {
     pub(super) seen: &'a Result<Seen, Blind>,
     /// Servers of watched hosts that the configuration names.
     pub(super) addresses: &'a [IpAddr],
+    /// Whether a proxy is named whose word on the visitor is taken.
+    pub(super) has_proxy: bool,
     /// Whether keys are to come, or came.
     pub(super) keys_expected: bool,
     /// Secrets that have come to the daemon.
@@ -62,15 +64,15 @@ impl Encryption<'_> {
         }
         let text = |(host, count): &(&Host<'_>, HostCount)| told(host, *count);
         let found: Vec<String> = asked.iter().map(text).collect();
-        let found = found.join("; ");
+        let found = found.join("; ") + &over_quic(seen);
         let mut lost = asked.iter().filter(|(host, _)| way(host) == Way::None);
         let is_read_in_part = |(_, count): &(&Host<'_>, HostCount)| count.requests > 0;
         if lost.clone().next().is_none() {
             Point::ok(ENCRYPTION, found)
         } else if lost.all(is_read_in_part) {
-            Point::warning(ENCRYPTION, found, self.needs())
+            Point::warning(ENCRYPTION, found, self.needs(seen))
         } else {
-            Point::failed(ENCRYPTION, found, self.needs())
+            Point::failed(ENCRYPTION, found, self.needs(seen))
         }
     }
 
@@ -79,10 +81,14 @@ impl Encryption<'_> {
         let requests = seen.counters.requests;
         let tls = seen.counters.streams_tls + seen.counters.quic_connections;
         if requests > 0 {
+            let behind = match self.has_proxy {
+                true => " (the third way: behind a proxy)",
+                false => "",
+            };
             return Point::ok(
                 ENCRYPTION,
                 format!(
-                    "{} in the clear, {}",
+                    "{} in the clear{behind}, {}",
                     counted(requests, "request"),
                     counted(tls, "encrypted connection")
                 ),
@@ -92,7 +98,7 @@ impl Encryption<'_> {
             return Point::failed(
                 ENCRYPTION,
                 "the watched hosts' servers are asked over TLS only, and no hello says the name",
-                self.needs(),
+                self.needs(seen),
             );
         }
         match tls {
@@ -107,7 +113,7 @@ impl Encryption<'_> {
                     "{}, none to a watched host by its name, and no request in the clear",
                     counted(tls, "encrypted connection")
                 ),
-                self.needs(),
+                self.needs(seen),
             ),
         }
     }
@@ -118,15 +124,19 @@ impl Encryption<'_> {
         servers.any(|(address, sides)| sides.tls > 0 && self.addresses.contains(address))
     }
 
-    fn needs(&self) -> String {
+    fn needs(&self, seen: &Seen) -> String {
+        let ways = match seen.counters.quic_hellos {
+            0 => THREE_WAYS.into(),
+            _ => format!("{THREE_WAYS}; {KEYS_OF_QUIC}"),
+        };
         if !self.keys_expected {
-            return THREE_WAYS.into();
+            return ways;
         }
         let came = match self.secrets {
             0 => "no key has come to the daemon",
             _ => "keys came, and opened no request for it in a week",
         };
-        format!("{came}: `canarytap status` says under keys what is followed; {THREE_WAYS}")
+        format!("{came}: `canarytap status` says under keys what is followed; {ways}")
     }
 }
 
@@ -145,11 +155,19 @@ fn told(host: &Host<'_>, count: HostCount) -> String {
     };
     let hellos = counted(count.hellos, "encrypted connection");
     let known = match way(host) {
-        Way::Keys(time) => format!("which keys open, last at {time}"),
-        Way::Name => "whose canary's name the hello tells".into(),
+        Way::Keys(time) => format!("which keys open, last at {time} (the second way)"),
+        Way::Name => "whose canary's name the hello tells (the first way)".into(),
         Way::None => "of which the hello alone is read".into(),
     };
     format!("{}: {clear}{hellos}, {known}", host.pattern)
+}
+
+/// How many hellos came over QUIC, if any did.
+fn over_quic(seen: &Seen) -> String {
+    match seen.counters.quic_hellos {
+        0 => String::new(),
+        hellos => format!("; {hellos} in all over QUIC (HTTP/3)"),
+    }
 }
 
 const ENCRYPTION: &str = "encryption";
@@ -158,6 +176,9 @@ const THREE_WAYS: &str = "README, \"HTTPS, three ways\": give each canary a host
                           (canarytap mint --subdomain), hand the web server's keys to the tap \
                           (canarytap keys), or mirror the plain hop behind a reverse proxy that is \
                           named under [[home.proxy]]";
+/// What the second way needs besides where visitors come over QUIC.
+const KEYS_OF_QUIC: &str = "some came over QUIC, which only the keys of a server open that logs those \
+                            of HTTP/3 too, as Caddy does; a canary's own name is told there as well";
 
 #[cfg(test)]
 mod tests {
@@ -187,6 +208,7 @@ mod tests {
             }],
             seen,
             addresses: &[[192, 168, 1, 10].into()],
+            has_proxy: false,
             keys_expected: false,
             secrets: 0,
             how_long: Duration::from_secs(5),
@@ -203,6 +225,26 @@ mod tests {
             point.found,
             "3 requests in the clear, 0 encrypted connections"
         );
+    }
+
+    #[test]
+    fn behind_a_proxy_that_is_named_is_the_third_way() {
+        let point = judged(&heard(3, 0), |one| one.has_proxy = true);
+        assert_eq!(point.state, State::Ok);
+        assert!(
+            point
+                .found
+                .contains("3 requests in the clear (the third way")
+        );
+    }
+
+    #[test]
+    fn what_came_over_quic_is_told_with_what_it_needs() {
+        let mut seen = heard(0, 2);
+        seen.as_mut().unwrap().counters.quic_hellos = 1;
+        let point = judged(&seen, |_| {});
+        assert!(point.found.ends_with("1 in all over QUIC (HTTP/3)"));
+        assert!(point.cure.unwrap().contains("as Caddy does"));
     }
 
     #[test]

@@ -142,6 +142,7 @@ impl Found<'_> {
             hosts: hosts.collect(),
             seen: &self.seen,
             addresses: &self.config.server_addresses(),
+            has_proxy: !self.config.home.proxies.is_empty(),
             keys_expected: !self.config.key_logs.is_empty() || self.daemon.secrets() > 0,
             secrets: self.daemon.secrets(),
             how_long: self.how_long,

@@ -23,7 +23,6 @@ mod proxy;
 pub mod quic;
 mod request;
 mod session;
-#[allow(dead_code, reason = "records are opened next")]
 pub mod tls;
 mod upgrade;
 
