@@ -6,8 +6,10 @@ use crate::config::Responses;
 use crate::engine::canary::PortSet;
 
 /// Frames that hide their IP packet behind a tag or session pass whole: the words `vlan` and
-/// `pppoes` would shift every later offset, or make the kernel refuse the program.
-const WRAPPED: &str = "ether proto 0x8100 or ether proto 0x88a8 or ether proto 0x9100 \
+/// `pppoes` would shift every later offset, or make the kernel refuse the program. Of a tag that
+/// the kernel took off before the program runs, as Linux does with the outermost, nothing is seen.
+const TAGGED: &str = "ether proto 0x8100";
+const WRAPPED: &str = "ether proto 0x88a8 or ether proto 0x9100 \
                        or ether proto 0x8864 or ether proto 0x8847";
 /// Fragments: only the first holds the ports.
 const FRAGMENTS: &str = "ip[6:2] & 0x3fff != 0 or ip6[6] == 44";
@@ -37,8 +39,9 @@ const LONG_HEADERS: &str = "udp[8] & 0x80 != 0 or (ip6 and ip6[48] & 0x80 != 0)"
 /// The filter for TCP and UDP on `ports`; `addresses`, when there are any, are the watched
 /// servers'.
 ///
-/// With [`Responses::Heads`] a server's bulk data stay out, where the filter can tell it: not
-/// behind tags and tunnels, and not with every port, when nothing tells the server's side.
+/// With [`Responses::Heads`] a server's bulk data stay out, where the filter can tell it: plain and
+/// behind one VLAN tag, but not behind several, nor in sessions and tunnels, and not with every
+/// port, when nothing tells the server's side.
 pub fn expression(ports: &PortSet, addresses: &[IpAddr], responses: Responses) -> String {
     let mut plain = match (ports, responses) {
         (PortSet::All, _) => "tcp or udp".to_owned(),
@@ -57,13 +60,44 @@ pub fn expression(ports: &PortSet, addresses: &[IpAddr], responses: Responses) -
     if !addresses.is_empty() {
         plain = format!("({plain}) and ({})", alternatives(addresses, "host"));
     }
-    format!("({plain}) or {WRAPPED} or {FRAGMENTS} or {EXTENDED} or {TUNNELS}")
+    let tagged = match (ports, responses) {
+        (PortSet::Some(ports), Responses::Heads) => {
+            format!("({TAGGED} and not ({}))", tagged_bulk(ports))
+        }
+        _ => TAGGED.to_owned(),
+    };
+    format!("({plain}) or {tagged} or {WRAPPED} or {FRAGMENTS} or {EXTENDED} or {TUNNELS}")
 }
 
 /// The same and what tells how a mirror is set up: frames for everybody, which a switch floods
 /// without any mirror, and the beginnings of connections on other ports. Ethernet only.
 pub fn with_surroundings(expression: &str) -> String {
     format!("{expression} or ether multicast or {OPENINGS}")
+}
+
+/// What stays out of Ethernet frames with one tag: all offsets count from the frame's start.
+fn tagged_bulk(ports: &[u16]) -> String {
+    let four = bulk_behind("18 + ((ether[18] & 0xf) << 2)", "ether[27]", ports);
+    let six = bulk_behind("58", "ether[24]", ports);
+    format!(
+        "ether[12:2] = 0x8100 and \
+         ((ether[16:2] = 0x0800 and ether[24:2] & 0x3fff = 0 and {four}) or \
+         (ether[16:2] = 0x86dd and {six}))"
+    )
+}
+
+/// What [`HEADS`] and [`LONG_HEADERS`] do not let pass, in a packet whose TCP or UDP header is at
+/// `start` and whose protocol is at `protocol`.
+fn bulk_behind(start: &str, protocol: &str, ports: &[u16]) -> String {
+    let from = |port: &u16| format!("ether[{start}:2] = {port}");
+    let from: Vec<String> = ports.iter().map(from).collect();
+    let first = format!("ether[{start} + ((ether[{start} + 12] & 0xf0) >> 2)]");
+    format!(
+        "({protocol} = 6 or {protocol} = 17) and ({}) and \
+         (({protocol} = 6 and ether[{start} + 13] & 7 = 0 and {first} != 0x48 and {first} != 0x16) \
+         or ({protocol} = 17 and ether[{start} + 8] & 0x80 = 0))",
+        from.join(" or ")
+    )
 }
 
 fn alternatives<T: ToString>(values: &[T], word: &str) -> String {
@@ -175,6 +209,49 @@ mod tests {
             assert!(program.filter(&answer(six, b"\x16\x03\x03")), "{six}");
             assert!(!program.filter(&answer(six, b"bulk data")), "{six}");
             assert!(!program.filter(&answer(six, b"")), "{six}");
+        }
+    }
+
+    #[test]
+    fn with_heads_only_bulk_data_behind_one_tag_stay_out_and_behind_two_they_pass() {
+        let ports = PortSet::Some((1..=64).chain([80, 443]).collect());
+        let program = Capture::dead(Linktype::ETHERNET)
+            .unwrap()
+            .compile(&expression(&ports, &[], Responses::Heads), true)
+            .unwrap();
+        let once = |frame: &[u8]| tagged(frame, &[0x8100]);
+        assert!(program.filter(&once(&frame(80))));
+        assert!(program.filter(&once(&datagram(false, (443, 50_000), &[0xc0; 30]))));
+        for six in [false, true] {
+            assert!(
+                program.filter(&once(&answer(six, b"HTTP/1.1 200"))),
+                "{six}"
+            );
+            assert!(
+                program.filter(&once(&answer(six, b"\x16\x03\x03"))),
+                "{six}"
+            );
+            assert!(!program.filter(&once(&answer(six, b"bulk data"))), "{six}");
+            let short = datagram(six, (443, 50_000), &[0x40; 30]);
+            assert!(!program.filter(&once(&short)), "{six}");
+            let asked = datagram(six, (50_000, 443), &[0x40; 30]);
+            assert!(program.filter(&once(&asked)), "{six}");
+            let twice = tagged(&answer(six, b"bulk data"), &[0x8100, 0x8100]);
+            assert!(program.filter(&twice), "{six}");
+        }
+        let mut fragment = once(&answer(false, b"bulk data"));
+        fragment[24] = 0x20;
+        assert!(program.filter(&fragment));
+    }
+
+    #[test]
+    fn with_heads_only_the_program_compiles_on_every_link_type() {
+        for number in [0, 1, 12, 108, 113, 276] {
+            let filter = expression(&web(), &[], Responses::Heads);
+            Capture::dead(Linktype(number))
+                .unwrap()
+                .compile(&filter, true)
+                .unwrap();
         }
     }
 
