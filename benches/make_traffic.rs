@@ -8,6 +8,7 @@
 //! - `small`: 10,000,000 frames of 60 bytes with 1,000 requests among them.
 //! - `flows`: a million flows that open, send half a request and never close, with 1,000 whole
 //!   requests, half of them begun before the flood and finished after it.
+//! - `bulk`: 900 requests whose answers are a megabyte each: nine of ten frames are a server's data.
 //! - `tls`: 1,000 connections of TLS 1.3, each a GET and an upload of 1 MB in records of 16 KB, by
 //!   three suites in turn; 1 GB. `OUT.keys` is its key log.
 //! - `hellos`: 100,000 connections that bring a hello of TLS 1.3 and nothing else.
@@ -36,7 +37,7 @@ const MSS: usize = 1448;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, scale, path] = arguments.as_slice() else {
-        return Err("usage: make-traffic mix|small|flows|tls|hellos|keys PERCENT OUT.pcap".into());
+        return Err("usage: make-traffic mix|small|flows|bulk|tls|hellos|keys PERCENT OUT.pcap".into());
     };
     let percent: u64 = scale.parse()?;
     let mut capture = Capture::create(path)?;
@@ -44,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "mix" => mix(&mut capture, 200 * percent)?,
         "small" => small(&mut capture, 100_000 * percent, 10 * percent)?,
         "flows" => flows(&mut capture, 10_000 * percent, 10 * percent)?,
+        "bulk" => bulk(&mut capture, 9 * percent)?,
         "tls" => tls(&mut capture, 10 * percent)?,
         "hellos" => hellos(&mut capture, 1_000 * percent)?,
         "keys" => keys(&mut capture, 1_000 * percent)?,
@@ -228,6 +230,10 @@ impl Connection {
 
     /// Bytes in segments of the usual size, acknowledged every second one.
     fn stream(&mut self, from: From, bytes: &[u8], size: usize) {
+        self.stream_acknowledged(from, bytes, size, 2);
+    }
+
+    fn stream_acknowledged(&mut self, from: From, bytes: &[u8], size: usize, every: usize) {
         let other = if from == From::Client {
             From::Server
         } else {
@@ -235,7 +241,7 @@ impl Connection {
         };
         for (number, piece) in bytes.chunks(size).enumerate() {
             self.send(from, ACK, piece);
-            if number % 2 == 1 {
+            if number % every == every - 1 {
                 self.send(other, ACK, b"");
             }
         }
@@ -405,6 +411,24 @@ fn fillers(random: &mut Random) -> Vec<Vec<u8>> {
             connection.segment(From::Client, ACK, b"")
         })
         .collect()
+}
+
+/// Answers so long that a receiver's offload acknowledges a dozen segments at once.
+fn bulk(capture: &mut Capture, requests: u64) -> Result<(), Box<dyn Error>> {
+    for number in 0..requests {
+        let mut connection = Connection::new(&mut capture.random, number);
+        let (head, line) = request(&mut capture.random, number);
+        capture.expected.push(line);
+        connection.open();
+        connection.stream(From::Client, head.as_bytes(), MSS);
+        let answer = response(head.starts_with("HEAD"), 1_000_000);
+        connection.stream_acknowledged(From::Server, &answer, MSS, 12);
+        connection.close();
+        while let Some(frame) = connection.frames.pop_front() {
+            capture.frame(&frame)?;
+        }
+    }
+    Ok(())
 }
 
 fn whole_request(capture: &mut Capture, number: u64) -> Result<(), Box<dyn Error>> {
