@@ -77,6 +77,13 @@ enum Found {
     Secrets(Range<usize>),
 }
 
+/// What stands before a packet in a pcap file.
+struct Record {
+    time: Timestamp,
+    wire_len: u32,
+    length: usize,
+}
+
 struct FoundFrame {
     time: Timestamp,
     link: LinkType,
@@ -151,6 +158,21 @@ impl Savefile {
         Ok((next, source))
     }
 
+    /// Frames that [`read`](Self::read) will give next: those that are in memory already, of a
+    /// pcap file. Of other files none.
+    pub fn ahead(&self) -> impl Iterator<Item = Frame<'_>> {
+        let pcap = match &self.format {
+            Format::Pcap(pcap) => Some(*pcap),
+            Format::Pcapng(_) => None,
+        };
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let (frame, end) = pcap?.ahead(&self.window, from)?;
+            from = end;
+            Some(frame)
+        })
+    }
+
     /// Whether the file's format has room for the secrets of its connections.
     pub fn may_bring_secrets(&self) -> bool {
         matches!(self.format, Format::Pcapng(_))
@@ -200,31 +222,58 @@ impl Pcap {
             return Ok(None);
         }
         let header = window.bytes(0, header_length).first_chunk();
-        let [seconds, fraction, first, second] = self.order.words(header.unwrap_or(&[0; 16]));
-        let (length, wire_len) = match self.lengths {
-            Lengths::Swapped => (second, first),
-            Lengths::Smaller if first > second => (second, first),
-            _ => (first, second),
-        };
-        let length = length as usize;
+        let record = self.record(header.unwrap_or(&[0; 16]));
+        let length = record.length;
         if length > BLOCK_BYTES_MAX {
             return Err(window.malformed("an impossible packet length"));
         }
         window.need(header_length + length)?;
         let start = window.place(header_length);
         window.advance(header_length + length);
+        Ok(Some(FoundFrame {
+            time: record.time,
+            link: self.link,
+            source: self.source,
+            wire_len: record.wire_len,
+            start,
+            end: start + length,
+        }))
+    }
+
+    /// What a record's header says.
+    #[inline]
+    fn record(self, header: &[u8; 16]) -> Record {
+        let [seconds, fraction, first, second] = self.order.words(header);
+        let (length, wire_len) = match self.lengths {
+            Lengths::Swapped => (second, first),
+            Lengths::Smaller if first > second => (second, first),
+            _ => (first, second),
+        };
         let nanos = match self.kind {
             PcapKind::Nanoseconds => fraction,
             _ => fraction.saturating_mul(1000),
         };
-        Ok(Some(FoundFrame {
+        Record {
             time: Timestamp::from_secs_nanos(u64::from(seconds), nanos),
-            link: self.link,
-            source: self.source,
             wire_len,
-            start,
-            end: start + length,
-        }))
+            length: length as usize,
+        }
+    }
+
+    /// The frame whose record begins `from` bytes ahead, and where that ends; None if not all of it
+    /// is in memory.
+    fn ahead(self, window: &Window, from: usize) -> Option<(Frame<'_>, usize)> {
+        let start = from + self.record_header();
+        let header = window.bytes(from, self.record_header()).first_chunk()?;
+        let record = self.record(header);
+        let bytes = window.bytes(start, record.length);
+        let frame = Frame {
+            time: record.time,
+            link: self.link,
+            wire_len: record.wire_len,
+            bytes,
+        };
+        (bytes.len() == record.length).then_some((frame, start + record.length))
     }
 }
 

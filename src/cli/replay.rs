@@ -19,7 +19,7 @@ use crate::engine::app::tls::keylog::{KeyLogEntry, KeyLogError};
 use crate::engine::canary::{Home, Matcher, PortSet, Watch};
 use crate::engine::event::{Detail, Event, EventId, EventSink, Kept, Source};
 use crate::engine::limits::{Limits, MEMORY_BYTES_DEFAULT};
-use crate::engine::{Engine, KeepPackets};
+use crate::engine::{EXPECTED_MAX, Engine, KeepPackets};
 use crate::store::{
     COVERAGE, EventRecord, HEALTH, Incoming, Store, StoreOptions, StoreReader, exists,
 };
@@ -165,7 +165,13 @@ impl<W: Write> Replay<W> {
         if savefile.may_bring_secrets() {
             self.engine.follow_secrets();
         }
+        let mut expected = 0;
         loop {
+            if expected == 0 && self.engine.wants_to_expect() {
+                self.engine.expect(savefile.ahead().take(EXPECTED_MAX));
+                expected = EXPECTED_MAX;
+            }
+            expected = expected.saturating_sub(1);
             let read = savefile.read_with_source();
             match read {
                 Ok((Next::Frame(frame), source)) => {

@@ -18,9 +18,12 @@ use crate::engine::limits::Limits;
 use crate::engine::net::{Decoder, IpPacket, Plain};
 use crate::engine::recorder::{Place, Recorder};
 use crate::engine::reporter::Reporter;
-use crate::engine::transport::{Attention, Copies, Datagram, FlowKey, FlowTable, Segment};
+use crate::engine::transport::{
+    Attention, Copies, Datagram, FiveTuple, FlowKey, FlowTable, Segment,
+};
 
 pub use recorder::KeepPackets;
+pub use transport::EXPECTED_MAX;
 
 pub mod app;
 pub mod canary;
@@ -72,6 +75,30 @@ impl Engine {
             now: Timestamp::default(),
             next_tick: Timestamp::default(),
         }
+    }
+
+    /// Whether it is worth to say which frames come next: see [`expect`](Self::expect).
+    pub fn wants_to_expect(&self) -> bool {
+        self.flows.is_wide()
+    }
+
+    /// Some frames that come next, and are handed over one by one afterwards: what they will need
+    /// of a large flow table is brought near, for all together in the time that one would wait for
+    /// it. Nothing else happens; frames beyond [`EXPECTED_MAX`] are passed over.
+    pub fn expect<'a>(&self, frames: impl Iterator<Item = Frame<'a>>) {
+        let mut tuples = [None; EXPECTED_MAX];
+        for (place, frame) in tuples.iter_mut().zip(frames) {
+            *place = self.tuple_if_read(&frame);
+        }
+        self.flows.expect(tuples.iter().flatten());
+    }
+
+    fn tuple_if_read(&self, frame: &Frame<'_>) -> Option<FiveTuple> {
+        let plain = Plain::of(frame)?;
+        let ports = [plain.src_port(), plain.dst_port()];
+        let is_read = ports.iter().any(|port| self.reporter.reads_port(*port));
+        let (src, dst) = plain.ends();
+        is_read.then_some(FiveTuple { src, dst })
     }
 
     /// Takes one frame the whole way; what it completes is told to `sink` before this returns.

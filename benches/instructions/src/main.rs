@@ -11,13 +11,13 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use canarytap::engine::Engine;
 use canarytap::engine::canary::{
     Canary, Home, HostPattern, Matcher, NormalizedUrl, PortSet, Watch,
 };
 use canarytap::engine::event::{Detail, Event, EventId, EventSink};
 use canarytap::engine::frame::{Frame, LinkType, Timestamp};
 use canarytap::engine::limits::Limits;
+use canarytap::engine::{EXPECTED_MAX, Engine};
 
 mod classes;
 mod packets;
@@ -157,16 +157,28 @@ impl Tap {
     }
 
     fn play(&mut self, frames: &[Vec<u8>]) {
-        for bytes in frames {
-            self.microseconds += 7;
-            let frame = Frame {
-                time: Timestamp::from_nanos(self.microseconds * 1000),
-                link: LinkType::Ethernet,
-                wire_len: bytes.len() as u32,
-                bytes,
-            };
-            self.engine.on_frame(&frame, &mut self.heard);
+        for some in frames.chunks(EXPECTED_MAX) {
+            // As a replay does, which knows what comes next.
+            if self.engine.wants_to_expect() {
+                let time = Timestamp::from_nanos(self.microseconds * 1000);
+                self.engine
+                    .expect(some.iter().map(|bytes| frame(time, bytes)));
+            }
+            for bytes in some {
+                self.microseconds += 7;
+                let time = Timestamp::from_nanos(self.microseconds * 1000);
+                self.engine.on_frame(&frame(time, bytes), &mut self.heard);
+            }
         }
+    }
+}
+
+fn frame(time: Timestamp, bytes: &[u8]) -> Frame<'_> {
+    Frame {
+        time,
+        link: LinkType::Ethernet,
+        wire_len: bytes.len() as u32,
+        bytes,
     }
 }
 

@@ -5,7 +5,7 @@
 //! holds the two against each other. It is there because most of what a mirror shows is for ports
 //! that are not read, and must cost next to nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::engine::frame::{Frame, LinkType};
 use crate::engine::link::Scope;
@@ -108,6 +108,14 @@ impl<'a> Plain<'a> {
     #[inline]
     pub fn dst_port(&self) -> u16 {
         self.dst_port
+    }
+
+    /// Sender and receiver.
+    #[inline]
+    pub fn ends(&self) -> (SocketAddr, SocketAddr) {
+        let packet = self.packet();
+        let src = SocketAddr::new(packet.src, self.src_port);
+        (src, SocketAddr::new(packet.dst, self.dst_port))
     }
 
     /// The packet in it.

@@ -32,6 +32,12 @@ impl Index {
         size_of_val(&*self.groups)
     }
 
+    /// Reads where a search for a key begins, and says something of it.
+    #[inline]
+    pub(super) fn touch(&self, key: KeyHash) -> u32 {
+        self.groups.get(self.home(key)).map_or(0, |group| group[0])
+    }
+
     /// Calls `visit` for each flow that may have a key, in no order.
     #[inline]
     pub(super) fn for_each(&self, key: KeyHash, mut visit: impl FnMut(Id)) {
