@@ -424,6 +424,27 @@ fn packets_that_lie_across_windows_come_whole() {
     }
 }
 
+#[test]
+fn frames_ahead_are_those_that_are_read_next() {
+    let (bytes, frames) = long_file();
+    let (_folder, path) = file(&bytes);
+    let mut savefile = Savefile::open(&path).unwrap();
+    let (mut seen, mut read) = (0, 0);
+    loop {
+        let ahead: Vec<Vec<u8>> = savefile.ahead().map(|frame| frame.bytes.to_vec()).collect();
+        assert_eq!(ahead, frames[read..read + ahead.len()]);
+        seen += ahead.len();
+        match savefile.read().unwrap() {
+            Next::Frame(frame) => assert_eq!(frame.bytes, frames[read]),
+            Next::End => break,
+            Next::Idle | Next::Secrets(_) => {}
+        }
+        read += 1;
+    }
+    assert_eq!(read, frames.len());
+    assert!(seen > frames.len(), "{seen}");
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_do_no_harm(
