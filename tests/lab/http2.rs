@@ -116,18 +116,24 @@ impl Server {
     }
 
     /// What it says it served to whom. An upgraded request stands there twice: by its 101, and by
-    /// its answer in HTTP/2. It was made in HTTP/1.
+    /// its answer in HTTP/2, next to each other. It was made in HTTP/1.
     fn served(&self) -> Vec<Access> {
-        let (switched, mut served): (Vec<Access>, Vec<Access>) =
-            self.lines().into_iter().partition(is_switch);
-        let key = |access: &Access| (access.src_port.clone(), access.target.clone());
-        let upgraded: Vec<_> = switched.iter().map(key).collect();
+        let lines = self.lines();
+        let mut served = lines.clone();
         for access in &mut served {
-            access.version = match upgraded.contains(&key(access)) {
-                true => "HTTP/1.1".to_owned(),
-                false => access.version.replace("HTTP/2.0", "HTTP/2"),
-            };
+            access.version = access.version.replace("HTTP/2.0", "HTTP/2");
         }
+        for (place, switched) in lines.iter().enumerate().filter(|(_, line)| is_switch(line)) {
+            // Earlier connections may have had the same port.
+            let answers = lines.iter().enumerate().filter(|(_, line)| {
+                let (port, target) = (&switched.src_port, &switched.target);
+                !is_switch(line) && (&line.src_port, &line.target) == (port, target)
+            });
+            if let Some((answer, _)) = answers.min_by_key(|(other, _)| other.abs_diff(place)) {
+                served[answer].version = "HTTP/1.1".to_owned();
+            }
+        }
+        served.retain(|access| !is_switch(access));
         served
     }
 
