@@ -37,7 +37,9 @@ const MSS: usize = 1448;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, scale, path] = arguments.as_slice() else {
-        return Err("usage: make-traffic mix|small|flows|bulk|tls|hellos|keys PERCENT OUT.pcap".into());
+        return Err(
+            "usage: make-traffic mix|small|flows|bulk|tls|hellos|keys PERCENT OUT.pcap".into(),
+        );
     };
     let percent: u64 = scale.parse()?;
     let mut capture = Capture::create(path)?;

@@ -10,10 +10,12 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use canarytap::engine::frame::Timestamp;
 use canarytap::store::{Store, StoreOptions};
@@ -30,10 +32,13 @@ struct Case {
 
 /// A replay whose store was kept.
 struct Kept {
+    name: String,
     place: TempDir,
     config: PathBuf,
     visits: Vec<Value>,
     replayed: Mutex<BTreeMap<String, Output>>,
+    /// What tshark found in a file, by its hash.
+    read: Mutex<BTreeMap<String, Vec<Value>>>,
 }
 
 #[test]
@@ -54,6 +59,90 @@ fn the_packets_of_each_visit_replay_to_the_same_visit() {
     assert!(files > 400, "only {files} files");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn tshark_finds_the_request_of_each_visit_in_its_packets() {
+    let whole = env::var_os("CANARYTAP_TEST_LONG").is_some();
+    let (looked, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let mut cases = cases();
+    cases.retain(|case| whole || TSHARK_SAMPLE.contains(&case.name.as_str()));
+    each_of(cases, &|kept, visit| {
+        if visit["method"] == "GET" || visit["method"] == "HEAD" {
+            looked.fetch_add(1, Ordering::Relaxed);
+            if !kept.read_by_tshark(visit).contains(&ends(visit)) {
+                let mut found = found.lock().unwrap();
+                let of_case: &mut Vec<String> = found.entry(kept.name.clone()).or_default();
+                of_case.push(visit.to_string());
+            }
+        }
+        None
+    });
+    let least = if whole { 400 } else { TSHARK_SAMPLE.len() };
+    assert!(looked.load(Ordering::Relaxed) >= least, "{looked:?}");
+    let known = known_differences();
+    let mut wrong = found.into_inner().unwrap();
+    wrong.retain(|case, visits: &mut Vec<String>| {
+        let known = known.iter().filter(|(pattern, _)| is_like(case, pattern));
+        visits.len() > known.map(|(_, fewer)| *fewer).sum()
+    });
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a visit and tshark's finding of it have in common.
+fn ends(visit: &Value) -> Value {
+    let keys = [
+        "method", "host", "target", "src", "src_port", "dst", "dst_port",
+    ];
+    keys.iter().map(|key| visit[key].clone()).collect()
+}
+
+/// Captures in which tshark is known to find so many requests fewer, and why, is written there.
+fn known_differences() -> Vec<(String, usize)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/differences.toml");
+    let list: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
+    let mut known = Vec::new();
+    for one in list["difference"].as_array().unwrap() {
+        let fewer = one.get("tshark_fewer").and_then(toml::Value::as_integer);
+        for pattern in one["captures"].as_array().unwrap() {
+            let fewer = usize::try_from(fewer.unwrap_or(0)).unwrap();
+            known.push((pattern.as_str().unwrap().to_owned(), fewer));
+        }
+    }
+    known
+}
+
+/// Whether a name fits a pattern with stars.
+fn is_like(name: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(parts.next().unwrap()) else {
+        return false;
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.is_empty() || pattern.ends_with('*')
+}
+
+/// One of each kind, those with secrets among them.
+const TSHARK_SAMPLE: [&str; 14] = [
+    "canary-url",
+    "http1-head-skype-2013",
+    "http1-pipelined",
+    "http2-streams",
+    "link-vlan",
+    "quic-chromium",
+    "quic-key-update",
+    "quic-v2",
+    "tcp-out-of-order",
+    "tls-12-resumed-ticket",
+    "tls-13-aes-128-gcm-sha256",
+    "tls-13-early-data",
+    "tls-13-key-update",
+    "tls-13-many",
+];
 
 #[test]
 fn verify_names_packets_that_were_changed_or_taken_away() {
@@ -130,8 +219,15 @@ fn case(name: &str) -> Case {
 
 /// Keeps every case, and holds each visit with a file against `check`. How many there were, and
 /// what is wrong.
-fn each_case(check: &(dyn Fn(&Kept, &Value) -> Option<String> + Sync)) -> (usize, Vec<String>) {
-    let cases = Mutex::new(cases().into_iter());
+fn each_case(check: &Check<'_>) -> (usize, Vec<String>) {
+    each_of(cases(), check)
+}
+
+type Check<'a> = dyn Fn(&Kept, &Value) -> Option<String> + Sync + 'a;
+
+/// The same with some of them.
+fn each_of(cases: Vec<Case>, check: &Check<'_>) -> (usize, Vec<String>) {
+    let cases = Mutex::new(cases.into_iter());
     let found = Mutex::new((0, Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -200,10 +296,12 @@ impl Case {
         let mut visits = lines(&canarytap(&log).stdout);
         visits.retain(|event| event["kind"] == "visit");
         Kept {
+            name: self.name.clone(),
             place,
             config,
             visits,
             replayed: Mutex::default(),
+            read: Mutex::default(),
         }
     }
 
@@ -243,6 +341,21 @@ impl Kept {
             .entry(hash.to_owned())
             .or_insert_with(|| replay(&self.config, None, &[self.file(visit)]));
         output.clone()
+    }
+
+    /// The requests that tshark finds in a visit's file.
+    fn read_by_tshark(&self, visit: &Value) -> Vec<Value> {
+        let hash = visit["evidence"]["sha256"].as_str().unwrap_or_default();
+        let mut read = self.read.lock().unwrap();
+        let found = read.entry(hash.to_owned()).or_insert_with(|| {
+            let script =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/evidence.py");
+            let mut python = Command::new("python3");
+            let output = python.arg(script).arg(self.file(visit)).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            lines(&output.stdout)
+        });
+        found.clone()
     }
 
     fn file(&self, visit: &Value) -> PathBuf {
