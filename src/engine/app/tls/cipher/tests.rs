@@ -36,9 +36,12 @@ fn a_record_of_the_published_trace_is_opened() {
     assert_eq!(opener.content_bytes(0x43), 50);
 }
 
+/// A record as hex digits, its kind and its content.
+type Published = (&'static str, u8, &'static [u8]);
+
 /// RFC 8448 §4: the client's secrets of a resumed session (early data, handshake, application data)
 /// and the records that it sends under each, with the kind and the content of each record.
-const RESUMED: [(&str, &[(&str, u8, &[u8])]); 3] = [
+const RESUMED: [(&str, &[Published]); 3] = [
     (
         "3fbbe6a60deb66c30a32795aba0eff7eaa10105586e7be5c09678d63b6caab62",
         &[
