@@ -186,7 +186,7 @@ fn an_experiment_is_planned_sent_and_answered() {
         "{words}"
     );
     assert!(
-        words.contains("signal: not opened: none of the 4"),
+        words.contains("signal: no visit was seen of the 4 that were sent, but nothing is known"),
         "{words}"
     );
     assert!(words.contains("hours after it was sent"), "{words}");

@@ -5,9 +5,9 @@ use std::io::{self, Write as _, stdout};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::minting::{self, Known, Place, Scheme, Wanted};
-use crate::cli::{CommandResult, Failure, Globals, Outcome, time};
+use crate::cli::{CommandResult, Failure, Globals, Outcome, judging, time};
 use crate::config::units::parse_words;
-use crate::experiment::{Answers, EXPERIMENT, Ledger, Member, Plan, Role, Watching};
+use crate::experiment::{Answers, EXPERIMENT, Ledger, Member, Plan, Role};
 use crate::store::{Store, StoreOptions, StoreReader, StoredCanary};
 
 mod sheet;
@@ -241,7 +241,7 @@ fn show_one(globals: &Globals, name: &str, format: Format) -> CommandResult {
     let ledger = Ledger::read(&reader)?;
     let plan = find(&ledger, name)?;
     let now = time::now();
-    let watching = Watching::read(&reader)?;
+    let watching = judging::watching(globals, &reader)?;
     let answers = Answers::of_plan(plan, &ledger, &reader, &watching, now)?;
     let mut out = io::BufWriter::new(stdout().lock());
     match format {

@@ -6,9 +6,11 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::cli::{Failure, Globals, tell};
+use crate::daemon::lock::DaemonLock;
+use crate::daemon::status::Status;
 use crate::engine::frame::Timestamp;
-use crate::experiment::{Delay, Ledger, moment};
-use crate::store::{EventQuery, EventRecord, StoreError, StoreReader};
+use crate::experiment::{Delay, Ledger, Watching, moment};
+use crate::store::{CoverageRecord, EventQuery, EventRecord, StoreError, StoreReader};
 use crate::visitor::{Fit, Network, Networks, Sighting, Table};
 
 /// Judges visitors by what lies on this machine.
@@ -63,6 +65,29 @@ impl Judge {
         };
         sighting.fits(&self.table)
     }
+}
+
+/// When the tap was watching: what the store says, and of a tap that runs here what is not written
+/// down yet.
+pub(super) fn watching(globals: &Globals, reader: &StoreReader) -> Result<Watching, Failure> {
+    let written = Watching::read(reader)?;
+    Ok(match present(globals) {
+        Some(present) => written.and(&present),
+        None => written,
+    })
+}
+
+/// None also where a status cannot be read: what the store says stands by itself.
+fn present(globals: &Globals) -> Option<CoverageRecord> {
+    if globals.data.is_some() {
+        return None; // perhaps another tap's
+    }
+    let directory = globals.load_config().ok()?.run_directory();
+    let is_running = DaemonLock::is_held(&directory).ok()?;
+    Status::read(&directory)
+        .ok()
+        .filter(|_| is_running)?
+        .coverage
 }
 
 /// How long after its canary's sending a visit came.

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::judging::Judge;
+use crate::cli::judging::{self, Judge};
 use crate::cli::report::gather::Gather;
 use crate::cli::report::zone::Zone;
 use crate::cli::{CommandResult, Failure, Globals, Outcome, time};
 use crate::engine::frame::Timestamp;
-use crate::experiment::{Ledger, Watching};
+use crate::experiment::Ledger;
 use crate::store::StoreReader;
 
 mod alerts;
@@ -44,7 +44,7 @@ pub struct ReportArgs {
 pub fn run(globals: &Globals, args: &ReportArgs) -> CommandResult {
     let reader = StoreReader::open(&globals.data_directory()?)?;
     let ledger = Ledger::read(&reader)?;
-    let watching = Watching::read(&reader)?;
+    let watching = judging::watching(globals, &reader)?;
     let judge = Judge::load(globals)?;
     let known = super::canaries::known(globals, &reader)?;
     let gather = Gather {

@@ -63,7 +63,10 @@ pub struct ChannelAnswer {
 pub enum SureOf {
     /// Nothing was sent yet.
     NothingSent,
-    /// None of those that were sent was visited.
+    /// None of those that were sent was visited, as far as is known; but nothing is known of the
+    /// tap's watching since.
+    NotWatched,
+    /// None of those that were sent was visited while the tap was watching.
     NotVisited,
     /// Visited, and nothing to compare with.
     NoControls,
@@ -228,7 +231,7 @@ impl Answers {
         for (place, channel) in self.channels.iter_mut().enumerate() {
             channel.chance = chances.get(place).copied().unwrap_or(1.0);
             channel.corrected = corrected.get(place).copied().unwrap_or(1.0);
-            channel.sure = sure_of(channel.sent, controls, channel.corrected);
+            channel.sure = channel.sure_against(controls);
             channel.surer = match channel.sure {
                 SureOf::Open | SureOf::NoControls => surer(place, channel.sent, controls, &chances),
                 _ => None,
@@ -258,6 +261,21 @@ impl ChannelAnswer {
             self.watched = least.min_by_key(|part| part.percent());
         }
         self.canaries.push(answer);
+    }
+}
+
+impl ChannelAnswer {
+    fn sure_against(&self, controls: Group) -> SureOf {
+        let is_watched = self.watched.is_none_or(|part| !part.watched.is_zero());
+        match (self.sent, controls) {
+            (Group { all: 0, .. }, _) => SureOf::NothingSent,
+            (Group { visited: 0, .. }, _) if !is_watched => SureOf::NotWatched,
+            (Group { visited: 0, .. }, _) => SureOf::NotVisited,
+            (_, Group { all: 0, .. }) => SureOf::NoControls,
+            _ if self.corrected <= SURE => SureOf::High,
+            _ if self.corrected <= FAIR => SureOf::Fair,
+            _ => SureOf::Open,
+        }
     }
 }
 
@@ -300,17 +318,6 @@ impl Gather<'_> {
             (None, Role::Sent | Role::Beside) => Sent::NotNoted,
             (None, Role::Control | Role::Browser) => Sent::Never,
         }
-    }
-}
-
-fn sure_of(sent: Group, controls: Group, corrected: f64) -> SureOf {
-    match (sent, controls) {
-        (Group { all: 0, .. }, _) => SureOf::NothingSent,
-        (Group { visited: 0, .. }, _) => SureOf::NotVisited,
-        (_, Group { all: 0, .. }) => SureOf::NoControls,
-        _ if corrected <= SURE => SureOf::High,
-        _ if corrected <= FAIR => SureOf::Fair,
-        _ => SureOf::Open,
     }
 }
 
@@ -411,6 +418,27 @@ mod tests {
     fn controls_that_are_visited_like_the_rest_never_make_it_sure() {
         let (sure, _) = alone(group(5, 5), group(5, 5));
         assert_eq!(sure, SureOf::Open);
+    }
+
+    #[test]
+    fn that_nothing_came_is_claimed_only_for_what_was_watched() {
+        let hours = |watched: u64| {
+            Some(Watched {
+                watched: std::time::Duration::from_secs(watched * 3600),
+                of: std::time::Duration::from_secs(24 * 3600),
+            })
+        };
+        for (watched, visited, sure) in [
+            (0, 0, SureOf::NotWatched),
+            (12, 0, SureOf::NotVisited),
+            (0, 5, SureOf::High),
+        ] {
+            let mut channel = ChannelAnswer::new("chat".into());
+            channel.sent = group(visited, 5);
+            channel.watched = hours(watched);
+            channel.corrected = 0.004;
+            assert_eq!(channel.sure_against(group(0, 5)), sure);
+        }
     }
 
     #[test]

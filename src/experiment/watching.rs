@@ -40,6 +40,15 @@ impl Watching {
         Self { spans: joined }
     }
 
+    /// The same with what a running tap has not written down yet.
+    #[must_use]
+    pub fn and(self, present: &CoverageRecord) -> Self {
+        let new = present.spans().into_iter();
+        let new = new.filter(|span| span.minute != Minute::Blind);
+        let new = new.map(|span| (span.from, span.to));
+        Self::new(self.spans.into_iter().chain(new).collect())
+    }
+
     /// The spans.
     pub fn spans(&self) -> &[(Timestamp, Timestamp)] {
         &self.spans
@@ -112,5 +121,23 @@ mod tests {
     fn all_but_a_little_is_not_all() {
         let watching = Watching::new(vec![(at(0), at(999))]);
         assert_eq!(watching.within(at(0), at(1000)).percent(), 99);
+    }
+
+    #[test]
+    fn what_a_running_tap_knows_is_added_but_for_its_blind_minutes() {
+        let text = |second| at(second).to_string();
+        let present = CoverageRecord {
+            time: text(240),
+            from: text(60),
+            to: text(240),
+            minutes: "+-.".into(),
+            boot: "b".into(),
+            uptime_from: 60,
+            uptime_to: 240,
+            synchronised: None,
+            wrong: Default::default(),
+        };
+        let watching = Watching::new(vec![(at(0), at(60))]).and(&present);
+        assert_eq!(watching.spans(), [(at(0), at(120)), (at(180), at(240))]);
     }
 }

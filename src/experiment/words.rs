@@ -11,10 +11,13 @@ pub fn channel(answer: &ChannelAnswer, controls: Group) -> String {
     let Group { visited, all } = answer.sent;
     match answer.sure {
         SureOf::NothingSent => "nothing is noted as sent yet".to_owned(),
+        SureOf::NotWatched => format!(
+            "no visit was seen of {}, but nothing is known yet of the tap's watching since",
+            sent(all)
+        ),
         SureOf::NotVisited => format!(
-            "not opened: none of the {} that {} sent was visited while the tap was watching",
-            canaries(all),
-            if all == 1 { "was" } else { "were" }
+            "not opened: while the tap was watching, no visit was seen of {}",
+            sent(all)
         ),
         SureOf::NoControls => format!(
             "opened: {visited} of {all} visited; without controls nobody can say whether chance \
@@ -105,6 +108,9 @@ pub fn probability(p: f64) -> String {
 pub fn visited(answer: &CanaryAnswer) -> String {
     match (&answer.sent, answer.facts.visits) {
         (Sent::NotNoted, 0) => "not noted as sent".to_owned(),
+        (_, 0) if answer.watched.watched.is_zero() => {
+            format!("no visit seen ({})", watched(answer.watched))
+        }
         (_, 0) => format!("not visited ({})", watched(answer.watched)),
         (_, 1) => "visited once".to_owned(),
         (_, visits) => format!("visited {visits} times"),
@@ -136,10 +142,10 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-fn canaries(count: u64) -> String {
+fn sent(count: u64) -> String {
     match count {
-        1 => "one".to_owned(),
-        _ => count.to_string(),
+        1 => "the one that was sent".to_owned(),
+        _ => format!("the {count} that were sent"),
     }
 }
 

@@ -386,7 +386,7 @@ impl<'lab> Month<'lab> {
             "fits Skype link check of 2013 (scanner)",
             "GET /favicon.ico",
             "before sending was finished: 1; under 10 s: 7; under 10 min: 8; hours: 4; days: 1",
-            "2013-04-17 12:00:00 CEST (10:00:00 UTC)",
+            "2013-04-17 12:00:00 CEST</time> <time datetime=\"2013-04-17T10:00:00",
             "skype: 5 of 8 visited; telegram: 8 of 8 visited; mail: 8 of 8 visited",
         ] {
             assert!(page.contains(words), "{words}\n{page}");

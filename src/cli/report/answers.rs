@@ -54,12 +54,12 @@ fn of_channel(channel: &ChannelAnswer, answers: &Answers) -> Markup {
             answers.channels.len(),
             words::probability(channel.corrected)
         )),
-        SureOf::NothingSent | SureOf::NotVisited | SureOf::NoControls => None,
+        SureOf::NothingSent | SureOf::NotWatched | SureOf::NotVisited | SureOf::NoControls => None,
     };
     let class = match channel.sure {
         SureOf::Fair | SureOf::High => "channel sure",
         SureOf::Open | SureOf::NoControls => "channel visited",
-        SureOf::NothingSent | SureOf::NotVisited => "channel",
+        SureOf::NothingSent | SureOf::NotWatched | SureOf::NotVisited => "channel",
     };
     html! {
         div class=(class) {
