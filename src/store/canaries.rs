@@ -61,6 +61,15 @@ pub struct Visits {
 }
 
 impl Visits {
+    /// Counts those in that another tap saw.
+    pub fn join(&mut self, other: Self) {
+        self.count += other.count;
+        self.alerts += other.alerts;
+        let firsts = [self.first.take(), other.first];
+        self.first = firsts.into_iter().flatten().min();
+        self.last = self.last.take().max(other.last);
+    }
+
     /// Counts one more record in.
     pub(super) fn add(&mut self, record: &EventRecord) {
         self.count += record.visits();

@@ -101,6 +101,7 @@ impl Store {
         files::sync_directory(&directory)?;
         self.checkpoint_pages = 0;
         self.damage = None;
+        evidence::shelve_again(&self.connection, &directory).map_err(|error| self.wrong(error))?;
         self.changed()?;
         Ok(salvaged)
     }
@@ -286,6 +287,7 @@ impl Store {
     /// The database cannot be read or written.
     pub fn recover_evidence(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         let directory = self.directory();
+        evidence::shelve_again(&self.connection, &directory).map_err(|error| self.wrong(error))?;
         let found = evidence::recover(&self.connection, &directory, now);
         let details = found.map_err(|error| self.wrong(error))?;
         let batch: Vec<Incoming> = details.into_iter().map(Incoming::Evidence).collect();

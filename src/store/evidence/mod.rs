@@ -24,7 +24,7 @@ mod recover;
 mod shelf;
 mod writer;
 
-pub(super) use recover::recover;
+pub(super) use recover::{recover, shelve_again};
 pub(super) use shelf::{delete_files, make_room, note, pruned};
 
 /// Name of the folder of kept packets in the data directory.

@@ -1,14 +1,16 @@
 //! After a start: files that nobody finished, and files that should be gone.
 
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::engine::frame::Timestamp;
 use crate::store::evidence::{
-    Evidence, EvidenceDetail, delete_files, digest_of, file_name, folder, numbers_in, pcapng,
+    Evidence, EvidenceDetail, delete_files, digest_of, file_name, folder, numbers_in, pcapng, shelf,
 };
 use crate::store::schema::key;
 
@@ -42,6 +44,33 @@ pub(in crate::store) fn recover(
         }
     }
     Ok(details)
+}
+
+/// Notes files anew that the chain says are kept, and of which the database knows nothing any more:
+/// it was damaged, and made anew from what could be read. How many.
+pub(in crate::store) fn shelve_again(
+    connection: &Connection,
+    directory: &Path,
+) -> rusqlite::Result<u64> {
+    let Ok(mut numbers) = numbers_in(&folder(directory)) else {
+        return Ok(0); // nothing can be said of what cannot be read
+    };
+    numbers.sort_unstable();
+    let (mut owners, mut noted) = (HashMap::new(), 0);
+    for seq in numbers {
+        let Ok(file) = fs::metadata(folder(directory).join(file_name(seq))) else {
+            continue;
+        };
+        // Visits on one connection have one file, by several names.
+        let owner = *owners.entry(file.ino()).or_insert(seq);
+        let is_kept = matches!(said_of(connection, seq)?, Said::Kept);
+        if is_kept && !shelf::is_noted(connection, seq)? {
+            let bytes = if owner == seq { file.len() } else { 0 };
+            shelf::put(connection, seq, bytes, owner)?;
+            noted += 1;
+        }
+    }
+    Ok(noted)
 }
 
 enum Said {

@@ -20,15 +20,28 @@ pub(in crate::store) fn note(
         Some(_) => 0,
         None => detail.evidence.bytes.unwrap_or_default(),
     };
+    let shared = detail.shared_with.unwrap_or(detail.of);
+    put(transaction, detail.of, bytes, shared)
+}
+
+/// Puts a visit's file on the shelf: what it takes up, and whose it was first.
+pub(super) fn put(
+    transaction: &Connection,
+    seq: u64,
+    bytes: u64,
+    shared: u64,
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT OR REPLACE INTO evidence VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![
-            detail.of,
-            canary_of(transaction, detail.of)?,
-            bytes,
-            detail.shared_with.unwrap_or(detail.of)
-        ])?;
+        .execute(params![seq, canary_of(transaction, seq)?, bytes, shared])?;
     Ok(())
+}
+
+/// Whether a visit's file is on the shelf.
+pub(super) fn is_noted(connection: &Connection, seq: u64) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM evidence WHERE seq = ?1")?
+        .exists([seq])
 }
 
 /// Takes files off the shelf until the rest keeps within the bounds: the visits to say it of. The

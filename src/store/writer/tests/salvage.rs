@@ -249,3 +249,41 @@ fn damage_anywhere_is_survived() {
         assert!(harmless, "page {page}: {:?}", verification.broken);
     }
 }
+
+#[test]
+fn files_of_packets_keep_within_their_bounds_when_the_database_is_made_anew() {
+    let folder = filled(3);
+    let shelf = folder.path().join("evidence");
+    fs::create_dir(&shelf).unwrap();
+    let kept = |of: u64| {
+        Incoming::Evidence(EvidenceDetail {
+            of,
+            time: NOW,
+            evidence: serde_json::from_value(serde_json::json!({
+                "state": "kept", "file": format!("{of}.pcapng"), "sha256": "0", "bytes": 7
+            }))
+            .unwrap(),
+            shared_with: None,
+        })
+    };
+    let mut store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+    for of in [1, 3, 5] {
+        fs::write(shelf.join(format!("{of}.pcapng")), "packets").unwrap();
+        store.commit(&[kept(of)]).unwrap();
+    }
+    fs::remove_file(shelf.join("3.pcapng")).unwrap();
+    fs::hard_link(shelf.join("1.pcapng"), shelf.join("3.pcapng")).unwrap();
+    drop(store);
+    scratch(&folder, 0, 4096);
+    let (mut store, _) = salvaged(&folder);
+    store.recover_evidence(NOW).unwrap();
+    let rows: Vec<(u64, u64, u64)> = store
+        .connection
+        .prepare("SELECT seq, bytes, shared FROM evidence ORDER BY seq")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(rows, [(1, 7, 1), (3, 0, 1), (5, 7, 5)]);
+}
