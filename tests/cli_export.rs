@@ -242,9 +242,25 @@ fn of_a_pulled_copy_the_chain_goes_to_what_was_remembered_of_the_tap() {
     told_by_the_text(&place);
 
     fs::create_dir(copies.join("barn")).unwrap();
-    Store::open(&copies.join("barn"), StoreOptions::default()).unwrap();
+    let mut barn = Store::open(&copies.join("barn"), StoreOptions::default()).unwrap();
+    barn.commit(&[Incoming::Event(visit(100))]).unwrap();
     let output = export(&copies, "4", &folder.path().join("two.zip"), &[]);
     assert_eq!(output.status.code(), Some(2), "of which tap? {output:?}");
+
+    let command = |name: &str| {
+        let mut command = canarytap();
+        command.arg("--data").arg(&copies).arg(name);
+        command
+    };
+    let canaries = command("canaries")
+        .args(["--format", "jsonl"])
+        .output()
+        .unwrap();
+    let canary: Value = serde_json::from_slice(&canaries.stdout).unwrap();
+    assert_eq!(canary["visits"], 11, "both taps' together");
+    let report = command("report").output().unwrap();
+    assert_eq!(report.status.code(), Some(2), "{report:?}");
+    assert!(String::from_utf8_lossy(&report.stderr).contains("DIR/NAME"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::render::printable;
 use crate::cli::{CommandResult, Failure, Globals, Outcome};
-use crate::store::{StoreReader, StoredCanary, Visits};
+use crate::store::{StoreReader, StoredCanary, TapStore, Visits};
 
 /// Arguments of `canaries`.
 #[derive(Clone, Debug, Args)]
@@ -33,8 +33,8 @@ enum ListFormat {
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &CanariesArgs) -> CommandResult {
-    let reader = StoreReader::open(&globals.data_directory()?)?;
-    let mut lines = lines(known(globals, &reader)?, &reader)?;
+    let stores = TapStore::open_all(&globals.data_directory()?)?;
+    let mut lines = lines(known_to(globals, &stores)?, &stores)?;
     if let Some(channel) = &args.channel {
         lines.retain(|line| &line.channel == channel);
     }
@@ -107,8 +107,26 @@ pub(super) fn known(globals: &Globals, reader: &StoreReader) -> Result<Vec<Store
     Ok(known)
 }
 
-fn lines(known: Vec<StoredCanary>, reader: &StoreReader) -> Result<Vec<Line>, Failure> {
-    let mut visits = reader.visits()?;
+/// The same of several taps, where one canary may be known to more than one.
+fn known_to(globals: &Globals, stores: &[TapStore]) -> Result<Vec<StoredCanary>, Failure> {
+    let mut known = configured(globals)?;
+    for store in stores {
+        for canary in store.reader.canaries()? {
+            if !known.iter().any(|one| one.id == canary.id) {
+                known.push(canary);
+            }
+        }
+    }
+    Ok(known)
+}
+
+fn lines(known: Vec<StoredCanary>, stores: &[TapStore]) -> Result<Vec<Line>, Failure> {
+    let mut visits: HashMap<String, Visits> = HashMap::new();
+    for store in stores {
+        for (canary, more) in store.reader.visits()? {
+            visits.entry(canary).or_default().join(more);
+        }
+    }
     let known = known.into_iter();
     let mut lines: Vec<Line> = known.map(|canary| line(canary, &mut visits)).collect();
     lines.extend(gone(visits));

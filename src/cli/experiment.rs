@@ -228,7 +228,7 @@ fn distinct(names: &[String]) -> Vec<&str> {
 }
 
 fn list(globals: &Globals, format: Format) -> CommandResult {
-    let reader = StoreReader::open(&globals.data_directory()?)?;
+    let reader = globals.one_store()?.reader;
     let ledger = Ledger::read(&reader)?;
     let mut out = io::BufWriter::new(stdout().lock());
     show::list(&mut out, &ledger, &reader, format == Format::Jsonl)?;
@@ -237,7 +237,7 @@ fn list(globals: &Globals, format: Format) -> CommandResult {
 }
 
 fn show_one(globals: &Globals, name: &str, format: Format) -> CommandResult {
-    let reader = StoreReader::open(&globals.data_directory()?)?;
+    let reader = globals.one_store()?.reader;
     let ledger = Ledger::read(&reader)?;
     let plan = find(&ledger, name)?;
     let now = time::now();
@@ -253,7 +253,7 @@ fn show_one(globals: &Globals, name: &str, format: Format) -> CommandResult {
 }
 
 fn print_sheet(globals: &Globals, name: &str) -> CommandResult {
-    let reader = StoreReader::open(&globals.data_directory()?)?;
+    let reader = globals.one_store()?.reader;
     let ledger = Ledger::read(&reader)?;
     let plan = find(&ledger, name)?;
     let mut out = io::BufWriter::new(stdout().lock());

@@ -62,7 +62,7 @@ struct ConfigDigest {
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &ExportArgs) -> CommandResult {
-    let store = the_store(&globals.data_directory()?)?;
+    let store = globals.one_store()?;
     let export = Export::gather(globals, args, &store)?;
     let file = OpenOptions::new()
         .write(true)
@@ -84,17 +84,6 @@ pub fn run(globals: &Globals, args: &ExportArgs) -> CommandResult {
 
 fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::Bad(format!("cannot write {}: {error}", path.display()))
-}
-
-/// Numbers are one tap's.
-fn the_store(directory: &Path) -> Result<TapStore, Failure> {
-    let mut stores = TapStore::open_all(directory)?;
-    match (stores.len(), stores.pop()) {
-        (1, Some(store)) => Ok(store),
-        _ => Err(Failure::Usage(
-            "a number is one tap's: name that tap's copy with --data DIR/NAME".into(),
-        )),
-    }
 }
 
 impl Export {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::store::StoreError;
+use crate::store::{StoreError, TapStore};
 
 mod ack;
 mod alert;
@@ -222,6 +222,23 @@ impl Globals {
         Config::load(&self.config)
             .map(|config| config.with_data_directory(self.data.as_deref()))
             .map_err(|errors| Failure::Usage(errors.to_string()))
+    }
+
+    /// The store, for a command that reads one tap's only.
+    ///
+    /// # Errors
+    /// As [`data_directory`](Self::data_directory); it cannot be read; several taps' copies lie there.
+    pub fn one_store(&self) -> Result<TapStore, Failure> {
+        let directory = self.data_directory()?;
+        let mut stores = TapStore::open_all(&directory)?;
+        match (stores.len(), stores.pop()) {
+            (1, Some(store)) => Ok(store),
+            _ => Err(Failure::Usage(format!(
+                "copies of several taps lie in {}, and this reads one tap's: name it with --data \
+                 DIR/NAME",
+                directory.display()
+            ))),
+        }
     }
 
     /// The data directory: `--data`, and then the configuration does not matter.

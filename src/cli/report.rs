@@ -12,7 +12,6 @@ use crate::cli::report::zone::Zone;
 use crate::cli::{CommandResult, Failure, Globals, Outcome, time};
 use crate::engine::frame::Timestamp;
 use crate::experiment::Ledger;
-use crate::store::StoreReader;
 
 mod alerts;
 mod answers;
@@ -42,7 +41,7 @@ pub struct ReportArgs {
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &ReportArgs) -> CommandResult {
-    let reader = StoreReader::open(&globals.data_directory()?)?;
+    let reader = globals.one_store()?.reader;
     let ledger = Ledger::read(&reader)?;
     let watching = judging::watching(globals, &reader)?;
     let judge = Judge::load(globals)?;

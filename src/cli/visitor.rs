@@ -37,7 +37,7 @@ enum Format {
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &VisitorArgs) -> CommandResult {
-    let reader = StoreReader::open(&globals.data_directory()?)?;
+    let reader = globals.one_store()?.reader;
     let judge = Judge::load(globals)?;
     let ledger = Ledger::read(&reader)?;
     let mut printer = Printer {
