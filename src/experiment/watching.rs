@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::frame::Timestamp;
-use crate::store::{COVERAGE, CoverageRecord, Minute, StoreError, StoreReader};
+use crate::store::{CoverageRecord, Minute, StoreError, StoreReader};
 
 /// Spans of time in which the capture was up, its wire was seen and nothing was dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +18,8 @@ impl Watching {
     /// # Errors
     /// The database cannot be read.
     pub fn read(reader: &StoreReader) -> Result<Self, StoreError> {
-        let records: Vec<(u64, CoverageRecord)> = reader.records(COVERAGE, 0)?;
-        let spans = records.iter().flat_map(|(_, record)| record.spans());
+        let records = reader.minutes()?;
+        let spans = records.iter().flat_map(CoverageRecord::spans);
         let watched = spans.filter(|span| span.minute != Minute::Blind);
         Ok(Self::new(
             watched.map(|span| (span.from, span.to)).collect(),

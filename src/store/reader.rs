@@ -285,14 +285,21 @@ impl StoreReader {
     /// # Errors
     /// The database cannot be read.
     pub fn coverage(&self, from: Timestamp, to: Timestamp) -> Result<Coverage, StoreError> {
+        Ok(Coverage::of(&self.minutes()?, from, to))
+    }
+
+    /// Which minutes were covered, each at the time at which it really was.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn minutes(&self) -> Result<Vec<CoverageRecord>, StoreError> {
         let records: Vec<(u64, CoverageRecord)> = self.records(COVERAGE, 0)?;
         let dates = self.read(Dates::read)?;
         let records = records.into_iter().map(|(_, mut record)| {
             dates.put_right_minutes(&mut record);
             record
         });
-        let records: Vec<CoverageRecord> = records.collect();
-        Ok(Coverage::of(&records, from, to))
+        Ok(records.collect())
     }
 
     /// Links after one number and requests after another as they stand there, in the order of
