@@ -291,20 +291,26 @@ impl Home {
         );
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
         let (asked, told) = (request.len() as u32, answer.len() as u32);
+        let number = self.connections as u32;
+        // Sequence numbers begin anew at 2^32, here as on the wire.
         let (ours, theirs) = (
-            1000 * self.connections as u32,
-            77_000 * self.connections as u32,
+            1000_u32.wrapping_mul(number),
+            77_000_u32.wrapping_mul(number),
+        );
+        let (ours_at, theirs_at) = (
+            |at: u32| ours.wrapping_add(at),
+            |at: u32| theirs.wrapping_add(at),
         );
         let frames = [
             (true, "S", ours, 0, ""),
-            (false, "SA", theirs, ours + 1, ""),
-            (true, "A", ours + 1, theirs + 1, ""),
-            (true, "A", ours + 1, theirs + 1, request.as_str()),
-            (false, "A", theirs + 1, ours + 1 + asked, answer),
-            (true, "A", ours + 1 + asked, theirs + 1 + told, ""),
-            (true, "FA", ours + 1 + asked, theirs + 1 + told, ""),
-            (false, "FA", theirs + 1 + told, ours + 2 + asked, ""),
-            (true, "A", ours + 2 + asked, theirs + 2 + told, ""),
+            (false, "SA", theirs, ours_at(1), ""),
+            (true, "A", ours_at(1), theirs_at(1), ""),
+            (true, "A", ours_at(1), theirs_at(1), request.as_str()),
+            (false, "A", theirs_at(1), ours_at(1 + asked), answer),
+            (true, "A", ours_at(1 + asked), theirs_at(1 + told), ""),
+            (true, "FA", ours_at(1 + asked), theirs_at(1 + told), ""),
+            (false, "FA", theirs_at(1 + told), ours_at(2 + asked), ""),
+            (true, "A", ours_at(2 + asked), theirs_at(2 + told), ""),
         ];
         for (at, (towards, flags, seq, ack, payload)) in frames.into_iter().enumerate() {
             if !towards && mirror == Mirror::OneWay {

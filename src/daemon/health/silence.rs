@@ -17,6 +17,8 @@ pub(super) struct Silence {
     began: bool,
     /// The longest silence that ended by itself, today and yesterday.
     usual: [Duration; 2],
+    /// Whether one that looks like an outage has come today.
+    outage: bool,
     turned: Instant,
 }
 
@@ -27,6 +29,7 @@ impl Silence {
             changed: now,
             began: false,
             usual: [Duration::ZERO; 2],
+            outage: false,
             turned: now,
         }
     }
@@ -54,12 +57,19 @@ impl Silence {
         }
         if now.duration_since(self.turned) >= DAY {
             self.usual = [Duration::ZERO, self.usual[0]];
+            self.outage = false;
             self.turned = now;
         }
         (silent >= self.patience(tap)).then_some(silent)
     }
 
+    /// A long silence may have been an outage, and after that the next one must not be waited for
+    /// longer: it is a habit of the network's if it comes twice a day.
     fn learn(&mut self, silent: Duration) {
+        if silent > OUTAGE && !self.outage {
+            self.outage = true;
+            return;
+        }
         let [today, _] = &mut self.usual;
         *today = (*today).max(silent);
     }
@@ -94,4 +104,6 @@ const PATIENCE_FIRST: Duration = Duration::from_secs(60);
 const PATIENCE_MIN: Duration = Duration::from_secs(25);
 /// No home network is silent for so long.
 const PATIENCE_MAX: Duration = Duration::from_secs(600);
+/// What is longer is learned the second time only.
+const OUTAGE: Duration = Duration::from_secs(120);
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -125,6 +125,23 @@ fn a_network_that_is_still_at_night_is_known_after_the_first_time() {
 }
 
 #[test]
+fn an_outage_teaches_nothing_unless_it_comes_twice_a_day() {
+    let mut run = Run::new();
+    for _ in 0..3 {
+        assert_eq!(run.pass(60, frame), "");
+        assert_eq!(run.pass(25, still), "mirror_silent");
+        assert_eq!(run.pass(300, still), "mirror_silent");
+        assert_eq!(run.pass(DAY, frame), "");
+    }
+    // The second one within a day is what the network does.
+    assert_eq!(run.pass(200, still), "mirror_silent");
+    assert_eq!(run.pass(10, frame), "");
+    assert_eq!(run.pass(200, still), "mirror_silent");
+    assert_eq!(run.pass(10, frame), "");
+    assert_eq!(run.pass(390, still), "");
+}
+
+#[test]
 fn a_cable_that_was_out_teaches_nothing() {
     let mut run = Run::new();
     run.pass(10, frame);
