@@ -25,7 +25,7 @@ class Board:
         or its type; `console_port`: which of the serial ports is the console, from 0."""
         self.folder = pathlib.Path(folder)
         self.edges = []  # (time, pin, level)
-        self._lock = threading.Lock()
+        self._lock, self._wire = threading.Lock(), threading.Lock()
         serial = ["file:uart.log"] * console_port + ["unix:con.sock,server=on,wait=off"]
         command = ["qemu-system-aarch64", "-display", "none", "-no-reboot",
                    "-kernel", files / "kernel", "-initrd", files / "root.cpio.gz",
@@ -46,6 +46,7 @@ class Board:
         threading.Thread(target=self._read_qtest, daemon=True).start()
         self.gpio = gpio if gpio.startswith("/") else self._device_of_type(gpio)
         self._qtest(f"irq_intercept_out {self.gpio}")
+        self.hum()
 
     def __enter__(self):
         return self
@@ -90,8 +91,25 @@ class Board:
     def send(self, frames):
         """Puts frames on the wire of eth0."""
         for frame in frames:
-            self.net.sendall(struct.pack(">I", len(frame)) + frame)
+            with self._wire:
+                self.net.sendall(struct.pack(">I", len(frame)) + frame)
             time.sleep(0.01)
+
+    def hum(self):
+        """A frame a second from now on, as there is on any wire: a silent one is a fault."""
+        who_has = (b"\xff" * 6 + b"\x02\0\0\0\0\x01" + b"\x08\x06\0\x01\x08\0\x06\x04\0\x01"
+                   b"\x02\0\0\0\0\x01" + bytes([192, 168, 1, 1]) + bytes(6)
+                   + bytes([192, 168, 1, 77])).ljust(60, b"\0")
+
+        def go_on():
+            while self.process.poll() is None:
+                try:
+                    self.send([who_has])
+                except OSError:
+                    return  # the board was switched off
+                time.sleep(1)
+
+        threading.Thread(target=go_on, daemon=True).start()
 
     # -- pins
 
