@@ -241,6 +241,50 @@ fn what_the_owner_opened_to_test_the_tap_stands_nowhere_in_it() {
 }
 
 #[test]
+fn the_copies_of_several_taps_are_read_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |tap: &str| Store::open(&folder.path().join(tap), StoreOptions::default()).unwrap();
+    let (mut attic, mut cellar) = (open("attic"), open("cellar"));
+    plan(&mut attic);
+    let icon = Event {
+        target: Some("/favicon.ico".into()),
+        ..request(8)
+    };
+    commit(&mut attic, [visit_to("c0", 5), visit_to("c1", 6)]);
+    commit(&mut cellar, [visit_to("c0", 7), icon, visit_to("c2", 9)]);
+    let page = report(folder.path(), &[]);
+    assert!(
+        page.contains("3 of 4 visited, against 0 of 4 controls"),
+        "{page}"
+    );
+    assert_eq!(page.matches("<dt>seq</dt>").count(), 4);
+    assert_eq!(page.matches("<dd class=\"wire\">cellar</dd>").count(), 2);
+    assert_eq!(page.matches("GET /favicon.ico").count(), 1);
+
+    let shown = run(
+        folder.path(),
+        &["experiment", "show", "chats", "--format", "jsonl"],
+    );
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.contains("\"sent\":4") && shown.contains("\"visited\":3"),
+        "{shown}"
+    );
+    let list = String::from_utf8(run(folder.path(), &["experiment", "list"]).stdout).unwrap();
+    assert!(list.contains("(4 sent), 4 controls; 3 visited"), "{list}");
+    let visitors = run(folder.path(), &["visitor", "--format", "jsonl"]).stdout;
+    let visitors = String::from_utf8(visitors).unwrap();
+    assert_eq!(
+        visitors.matches("\"tap\":\"cellar\"").count(),
+        2,
+        "{visitors}"
+    );
+    let which = run(folder.path(), &["visitor", "3"]);
+    assert_eq!(which.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&which.stderr).contains("several taps"));
+}
+
+#[test]
 fn it_is_written_to_a_file_when_one_is_named() {
     let (folder, _store) = store();
     let path = folder.path().join("report.html");

@@ -108,6 +108,22 @@ fn an_event_that_arrives_is_shown_and_nothing_from_the_wire_drives_the_terminal(
     assert_eq!(terminal.say("#{alternate_on}"), "0");
 }
 
+#[test]
+fn the_copies_of_several_taps_are_looked_at_together() {
+    let folder = tempfile::tempdir().unwrap();
+    for tap in ["attic", "cellar"] {
+        fill(&folder.path().join(tap));
+    }
+    let terminal = Terminal::watching(folder.path(), 80, 24);
+    terminal.shows("4 alerts wait");
+    let screen = terminal.shows("\n   4 skype  login link\n");
+    assert_eq!(screen.matches("/page/1").count(), 2, "{screen}");
+    terminal.press("a");
+    terminal.shows("acknowledge on each");
+    terminal.press("q");
+    terminal.wait("the shell", |screen| !screen.contains("alerts wait"));
+}
+
 /// A store with two visits and two requests. Nothing runs that would write to it.
 fn fill(folder: &Path) -> Store {
     let mut store = Store::open(folder, StoreOptions::default()).unwrap();

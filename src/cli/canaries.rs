@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::render::printable;
 use crate::cli::{CommandResult, Failure, Globals, Outcome};
-use crate::store::{StoreReader, StoredCanary, TapStore, Visits};
+use crate::store::{StoreReader, StoredCanary, TapStore, Visits, canaries_of};
 
 /// Arguments of `canaries`.
 #[derive(Clone, Debug, Args)]
@@ -108,13 +108,14 @@ pub(super) fn known(globals: &Globals, reader: &StoreReader) -> Result<Vec<Store
 }
 
 /// The same of several taps, where one canary may be known to more than one.
-fn known_to(globals: &Globals, stores: &[TapStore]) -> Result<Vec<StoredCanary>, Failure> {
+pub(super) fn known_to(
+    globals: &Globals,
+    stores: &[TapStore],
+) -> Result<Vec<StoredCanary>, Failure> {
     let mut known = configured(globals)?;
-    for store in stores {
-        for canary in store.reader.canaries()? {
-            if !known.iter().any(|one| one.id == canary.id) {
-                known.push(canary);
-            }
+    for canary in canaries_of(stores)? {
+        if !known.iter().any(|one| one.id == canary.id) {
+            known.push(canary);
         }
     }
     Ok(known)

@@ -8,7 +8,7 @@ use crate::cli::minting::{self, Known, Place, Scheme, Wanted};
 use crate::cli::{CommandResult, Failure, Globals, Outcome, judging, time};
 use crate::config::units::parse_words;
 use crate::experiment::{Answers, EXPERIMENT, Ledger, Member, Plan, Role};
-use crate::store::{Store, StoreOptions, StoreReader, StoredCanary};
+use crate::store::{Store, StoreOptions, StoredCanary, TapStore, canaries_of};
 
 mod sheet;
 mod show;
@@ -109,7 +109,7 @@ fn new(globals: &Globals, args: &NewArgs) -> CommandResult {
     let config = globals.load_config()?;
     let directory = &config.store.directory;
     let mut store = Store::open_existing(directory, StoreOptions::default())?;
-    let ledger = Ledger::read(&StoreReader::open(directory)?)?;
+    let ledger = Ledger::read(&TapStore::open_all(directory)?)?;
     if let Some(plan) = ledger.plan(&args.name) {
         return Err(Failure::Usage(format!(
             "there is an experiment {} already, of {}: give this one another name",
@@ -228,21 +228,21 @@ fn distinct(names: &[String]) -> Vec<&str> {
 }
 
 fn list(globals: &Globals, format: Format) -> CommandResult {
-    let reader = globals.one_store()?.reader;
-    let ledger = Ledger::read(&reader)?;
+    let stores = TapStore::open_all(&globals.data_directory()?)?;
+    let ledger = Ledger::read(&stores)?;
     let mut out = io::BufWriter::new(stdout().lock());
-    show::list(&mut out, &ledger, &reader, format == Format::Jsonl)?;
+    show::list(&mut out, &ledger, &stores, format == Format::Jsonl)?;
     out.flush()?;
     Ok(Outcome::Done)
 }
 
 fn show_one(globals: &Globals, name: &str, format: Format) -> CommandResult {
-    let reader = globals.one_store()?.reader;
-    let ledger = Ledger::read(&reader)?;
+    let stores = TapStore::open_all(&globals.data_directory()?)?;
+    let ledger = Ledger::read(&stores)?;
     let plan = find(&ledger, name)?;
     let now = time::now();
-    let watching = judging::watching(globals, &reader)?;
-    let answers = Answers::of_plan(plan, &ledger, &reader, &watching, now)?;
+    let watching = judging::watching(globals, &stores)?;
+    let answers = Answers::of_plan(plan, &ledger, &stores, &watching, now)?;
     let mut out = io::BufWriter::new(stdout().lock());
     match format {
         Format::Table => show::words(&mut out, &answers)?,
@@ -253,11 +253,11 @@ fn show_one(globals: &Globals, name: &str, format: Format) -> CommandResult {
 }
 
 fn print_sheet(globals: &Globals, name: &str) -> CommandResult {
-    let reader = globals.one_store()?.reader;
-    let ledger = Ledger::read(&reader)?;
+    let stores = TapStore::open_all(&globals.data_directory()?)?;
+    let ledger = Ledger::read(&stores)?;
     let plan = find(&ledger, name)?;
     let mut out = io::BufWriter::new(stdout().lock());
-    sheet::print(&mut out, plan, &reader.canaries()?)?;
+    sheet::print(&mut out, plan, &canaries_of(&stores)?)?;
     out.flush()?;
     Ok(Outcome::Done)
 }

@@ -10,7 +10,7 @@ use crate::daemon::lock::DaemonLock;
 use crate::daemon::status::Status;
 use crate::engine::frame::Timestamp;
 use crate::experiment::{Delay, Ledger, Watching, moment};
-use crate::store::{CoverageRecord, EventQuery, EventRecord, StoreError, StoreReader};
+use crate::store::{CoverageRecord, EventQuery, EventRecord, StoreError, StoreReader, TapStore};
 use crate::visitor::{Fit, Network, Networks, Sighting, Table};
 
 /// Judges visitors by what lies on this machine.
@@ -69,8 +69,8 @@ impl Judge {
 
 /// When the tap was watching: what the store says, and of a tap that runs here what is not written
 /// down yet.
-pub(super) fn watching(globals: &Globals, reader: &StoreReader) -> Result<Watching, Failure> {
-    let written = Watching::read(reader)?;
+pub(super) fn watching(globals: &Globals, stores: &[TapStore]) -> Result<Watching, Failure> {
+    let written = Watching::read(stores)?;
     Ok(match present(globals) {
         Some(present) => written.and(&present),
         None => written,

@@ -12,6 +12,7 @@ use crate::cli::report::zone::Zone;
 use crate::cli::{CommandResult, Failure, Globals, Outcome, time};
 use crate::engine::frame::Timestamp;
 use crate::experiment::Ledger;
+use crate::store::TapStore;
 
 mod alerts;
 mod answers;
@@ -41,13 +42,13 @@ pub struct ReportArgs {
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &ReportArgs) -> CommandResult {
-    let reader = globals.one_store()?.reader;
-    let ledger = Ledger::read(&reader)?;
-    let watching = judging::watching(globals, &reader)?;
+    let stores = TapStore::open_all(&globals.data_directory()?)?;
+    let ledger = Ledger::read(&stores)?;
+    let watching = judging::watching(globals, &stores)?;
     let judge = Judge::load(globals)?;
-    let known = super::canaries::known(globals, &reader)?;
+    let known = super::canaries::known_to(globals, &stores)?;
     let gather = Gather {
-        reader: &reader,
+        stores: &stores,
         ledger: &ledger,
         watching: &watching,
         judge: &judge,

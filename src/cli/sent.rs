@@ -7,7 +7,7 @@ use crate::config::units::parse_words;
 use crate::engine::canary::NormalizedUrl;
 use crate::engine::frame::Timestamp;
 use crate::experiment::{Ledger, Role, SENDING, Sending};
-use crate::store::{Store, StoreOptions, StoreReader, StoredCanary};
+use crate::store::{Store, StoreOptions, StoreReader, StoredCanary, TapStore};
 
 /// Arguments of `sent`.
 #[derive(Clone, Debug, Args)]
@@ -35,7 +35,7 @@ pub fn run(globals: &Globals, args: &SentArgs) -> CommandResult {
             "--at {at}: that lies in the future; note it when the link has been sent"
         )));
     }
-    let ledger = Ledger::read(&reader)?;
+    let ledger = Ledger::read(&TapStore::open_all(&directory)?)?;
     remark_on(&canary, &ledger);
     let sending = Sending {
         id: canary.id.clone(),

@@ -11,7 +11,7 @@ use crate::cli::judging::{Judge, delay_of, reads};
 use crate::cli::render::printable;
 use crate::cli::{CommandResult, Failure, Globals, Outcome, selftest};
 use crate::experiment::Ledger;
-use crate::store::{EventQuery, EventRecord, StoreReader};
+use crate::store::{EventQuery, EventRecord, StoreReader, TapStore, for_each_of};
 use crate::visitor::Fit;
 
 /// Arguments of `visitor`.
@@ -37,13 +37,14 @@ enum Format {
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: &VisitorArgs) -> CommandResult {
-    let reader = globals.one_store()?.reader;
+    let directory = globals.data_directory()?;
+    let stores = TapStore::open_all(&directory)?;
     let judge = Judge::load(globals)?;
-    let ledger = Ledger::read(&reader)?;
+    let ledger = Ledger::read(&stores)?;
     let mut printer = Printer {
         judge: &judge,
         ledger: &ledger,
-        reader: &reader,
+        stores: &stores,
         reads: HashMap::new(),
         out: io::BufWriter::new(stdout().lock()),
         format: args.format,
@@ -53,15 +54,25 @@ pub fn run(globals: &Globals, args: &VisitorArgs) -> CommandResult {
             alerts: true,
             ..EventQuery::default()
         };
-        reader.for_each::<Failure>(&query, |visit| {
+        for_each_of::<Failure>(&stores, &query, |visit| {
             if !selftest::made(&visit) {
                 printer.print(&visit)?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
     }
+    if let ([first, ..], [_, _, ..]) = (args.seqs.as_slice(), stores.as_slice()) {
+        return Err(Failure::Usage(format!(
+            "there are several taps in {}, and each may have a visit {first}: name one of its \
+             folders with --data",
+            directory.display()
+        )));
+    }
     for seq in &args.seqs {
-        printer.print(&find(&reader, *seq)?)?;
+        let Some(TapStore { reader, .. }) = stores.first() else {
+            break;
+        };
+        printer.print(&find(reader, *seq)?)?;
     }
     printer.out.flush()?;
     Ok(Outcome::Done)
@@ -89,9 +100,9 @@ fn find(reader: &StoreReader, seq: u64) -> Result<EventRecord, Failure> {
 struct Printer<'a, W: Write> {
     judge: &'a Judge,
     ledger: &'a Ledger,
-    reader: &'a StoreReader,
+    stores: &'a [TapStore],
     /// For each canary that was met: how often its visits were repeated.
-    reads: HashMap<String, HashMap<u64, u64>>,
+    reads: HashMap<(Option<String>, String), HashMap<u64, u64>>,
     out: W,
     format: Format,
 }
@@ -112,11 +123,13 @@ impl<W: Write> Printer<'_, W> {
         let Some(canary) = &visit.canary else {
             return Ok(1);
         };
-        if !self.reads.contains_key(canary) {
-            let of_canary = reads(self.reader, canary)?;
-            self.reads.insert(canary.clone(), of_canary);
+        let place = (visit.tap.clone(), canary.clone());
+        let store = self.stores.iter().find(|store| store.tap == visit.tap);
+        if let (false, Some(store)) = (self.reads.contains_key(&place), store) {
+            let of_canary = reads(&store.reader, canary)?;
+            self.reads.insert(place.clone(), of_canary);
         }
-        let known = self.reads.get(canary).zip(visit.seq);
+        let known = self.reads.get(&place).zip(visit.seq);
         Ok(known
             .and_then(|(reads, seq)| reads.get(&seq).copied())
             .unwrap_or(1))
@@ -129,7 +142,11 @@ impl<W: Write> Printer<'_, W> {
         let network = visit.client.and_then(|client| self.judge.network(client));
         writeln!(
             self.out,
-            "{}  {}  {}  {client}{}",
+            "{}{}  {}  {}  {client}{}",
+            visit
+                .tap
+                .as_deref()
+                .map_or(String::new(), |tap| format!("{}  ", printable(tap))),
             visit.seq.map_or("-".to_owned(), |seq| seq.to_string()),
             visit.time,
             printable(visit.channel.as_deref().unwrap_or("-")),
@@ -155,13 +172,16 @@ impl<W: Write> Printer<'_, W> {
             "name": fit.row.name, "kind": fit.row.kind, "facts": fit.facts, "against": fit.against,
             "disputed": fit.row.disputed, "source": fit.row.source, "date": fit.row.date,
         })).collect();
-        let line = json!({
+        let mut line = json!({
             "seq": visit.seq, "time": visit.time, "client": visit.client,
             "system": network.as_ref().and_then(|network| network.system),
             "organisation": network.as_ref().and_then(|network| network.organisation.clone()),
             "country": network.as_ref().and_then(|network| network.country.clone()),
             "fits": fits,
         });
+        if let (Some(tap), Some(line)) = (&visit.tap, line.as_object_mut()) {
+            line.insert("tap".to_owned(), json!(tap));
+        }
         writeln!(self.out, "{line}")
     }
 }

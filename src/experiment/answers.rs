@@ -4,7 +4,7 @@ use crate::engine::frame::Timestamp;
 use crate::experiment::exact::{Group, chance, holm};
 use crate::experiment::watching::{Watched, Watching};
 use crate::experiment::{Delay, Facts, Ledger, Member, Plan, Role, moment};
-use crate::store::{StoreError, StoreReader, StoredCanary};
+use crate::store::{StoreError, StoredCanary, TapStore, canaries_of};
 
 /// When a canary was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,19 +114,19 @@ impl Answers {
     /// What `plan` says at the moment `now`.
     ///
     /// # Errors
-    /// The database cannot be read.
+    /// A database cannot be read.
     pub fn of_plan(
         plan: &Plan,
         ledger: &Ledger,
-        reader: &StoreReader,
+        stores: &[TapStore],
         watching: &Watching,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let began = moment(&plan.time).unwrap_or(now);
-        let known = reader.canaries()?;
+        let known = canaries_of(stores)?;
         let gather = Gather {
             ledger,
-            reader,
+            stores,
             watching,
             known: &known,
             now,
@@ -139,11 +139,11 @@ impl Answers {
     /// What canaries say that belong to no experiment: each counts for its channel.
     ///
     /// # Errors
-    /// The database cannot be read.
+    /// A database cannot be read.
     pub fn of_others(
         others: &[StoredCanary],
         ledger: &Ledger,
-        reader: &StoreReader,
+        stores: &[TapStore],
         watching: &Watching,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
@@ -163,7 +163,7 @@ impl Answers {
         let began = single.filter_map(|canary| moment(&canary.created)).min();
         let gather = Gather {
             ledger,
-            reader,
+            stores,
             watching,
             known: others,
             now,
@@ -282,7 +282,7 @@ impl ChannelAnswer {
 /// Where answers are gathered from.
 struct Gather<'a> {
     ledger: &'a Ledger,
-    reader: &'a StoreReader,
+    stores: &'a [TapStore],
     watching: &'a Watching,
     known: &'a [StoredCanary],
     now: Timestamp,
@@ -290,7 +290,7 @@ struct Gather<'a> {
 
 impl Gather<'_> {
     fn canary(&self, member: Member, began: Timestamp) -> Result<CanaryAnswer, StoreError> {
-        let facts = Facts::read(self.reader, &member.id)?;
+        let facts = Facts::read(self.stores, &member.id)?;
         let known = self.known.iter().find(|canary| canary.id == member.id);
         let sent = self.sent(&member);
         let since = match &sent {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::engine::frame::Timestamp;
 use crate::experiment::moment;
-use crate::store::{EventQuery, EventRecord, StoreError, StoreReader};
+use crate::store::{EventQuery, EventRecord, StoreError, TapStore, for_each_of, open_folds_of};
 
 /// The visits to one canary that were not from inside, folds included; those from inside are
 /// counted only, since they are the owner's.
@@ -36,21 +36,21 @@ pub struct FirstVisit {
 }
 
 impl Facts {
-    /// Reads them from a store, by the canary's index.
+    /// Reads them from stores, by the canary's index.
     ///
     /// # Errors
-    /// The database cannot be read.
-    pub fn read(reader: &StoreReader, canary: &str) -> Result<Self, StoreError> {
+    /// A database cannot be read.
+    pub fn read(stores: &[TapStore], canary: &str) -> Result<Self, StoreError> {
         let query = EventQuery {
             canary: Some(canary.to_owned()),
             ..EventQuery::default()
         };
         let mut facts = Self::default();
-        reader.for_each::<StoreError>(&query, |record| {
+        for_each_of::<StoreError>(stores, &query, |record| {
             facts.add(record);
             Ok(ControlFlow::Continue(()))
         })?;
-        for fold in reader.open_folds(&query)? {
+        for fold in open_folds_of(stores, &query)? {
             facts.add(fold);
         }
         Ok(facts)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::frame::Timestamp;
 use crate::experiment::moment;
-use crate::store::{StoreError, StoreReader};
+use crate::store::{StoreError, StoreReader, TapStore};
 
 /// What a canary is for in an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -101,22 +101,31 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Reads it from a store.
+    /// Reads it from a store, or from those of several taps together.
     ///
     /// # Errors
-    /// The database cannot be read.
-    pub fn read(reader: &StoreReader) -> Result<Self, StoreError> {
-        let plans: Vec<(u64, Plan)> = reader.records(EXPERIMENT, 0)?;
-        let noted: Vec<(u64, Sending)> = reader.records(SENDING, 0)?;
-        let mut ledger = Self {
-            plans: plans.into_iter().map(|(_, plan)| plan).collect(),
-            sendings: HashMap::new(),
-        };
-        for (_, sending) in noted {
-            let of_id = ledger.sendings.entry(sending.id.clone()).or_default();
-            of_id.push(sending);
+    /// A database cannot be read.
+    pub fn read(stores: &[TapStore]) -> Result<Self, StoreError> {
+        let mut ledger = Self::default();
+        for store in stores {
+            ledger.add(&store.reader)?;
         }
         Ok(ledger)
+    }
+
+    fn add(&mut self, reader: &StoreReader) -> Result<(), StoreError> {
+        let plans: Vec<(u64, Plan)> = reader.records(EXPERIMENT, 0)?;
+        let noted: Vec<(u64, Sending)> = reader.records(SENDING, 0)?;
+        for (_, plan) in plans {
+            if !self.plans.contains(&plan) {
+                self.plans.push(plan);
+            }
+        }
+        for (_, sending) in noted {
+            let of_id = self.sendings.entry(sending.id.clone()).or_default();
+            of_id.push(sending);
+        }
+        Ok(())
     }
 
     /// The experiment of this name; ASCII case does not count.
@@ -193,7 +202,7 @@ mod tests {
         let early = sending("a", "2026-11-01T11:00:00.000000Z");
         store.add_records(SENDING, &[&late, &early]).unwrap();
 
-        let ledger = Ledger::read(&StoreReader::open(folder.path()).unwrap()).unwrap();
+        let ledger = Ledger::read(&TapStore::open_all(folder.path()).unwrap()).unwrap();
         assert_eq!(ledger.plan("chats"), Some(&plan));
         assert_eq!(plan.channels(), ["skype", "mail"]);
         assert_eq!(ledger.member("d").unwrap().1.role, Role::Control);

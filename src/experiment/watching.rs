@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::frame::Timestamp;
-use crate::store::{CoverageRecord, Minute, StoreError, StoreReader};
+use crate::store::{CoverageRecord, Minute, StoreError, TapStore};
 
 /// Spans of time in which the capture was up, its wire was seen and nothing was dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,17 +13,19 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Reads from a store what the tap noted of itself.
+    /// Reads from a store what the tap noted of itself; of several, one that was watching is enough.
     ///
     /// # Errors
-    /// The database cannot be read.
-    pub fn read(reader: &StoreReader) -> Result<Self, StoreError> {
-        let records = reader.minutes()?;
-        let spans = records.iter().flat_map(CoverageRecord::spans);
-        let watched = spans.filter(|span| span.minute != Minute::Blind);
-        Ok(Self::new(
-            watched.map(|span| (span.from, span.to)).collect(),
-        ))
+    /// A database cannot be read.
+    pub fn read(stores: &[TapStore]) -> Result<Self, StoreError> {
+        let mut watched = Vec::new();
+        for store in stores {
+            let records = store.reader.minutes()?;
+            let spans = records.iter().flat_map(CoverageRecord::spans);
+            let seeing = spans.filter(|span| span.minute != Minute::Blind);
+            watched.extend(seeing.map(|span| (span.from, span.to)));
+        }
+        Ok(Self::new(watched))
     }
 
     /// Out of spans in any order, which may overlap or touch.

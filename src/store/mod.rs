@@ -35,7 +35,7 @@ pub use reader::{Rhythm, StoreReader, Unreadable};
 pub use record::EventRecord;
 pub use row::{Ack, Flood, Row};
 pub use salvage::Salvage;
-pub use taps::{ASIDE, TapStore, for_each_of, open_folds_of, taps};
+pub use taps::{ASIDE, TapStore, canaries_of, for_each_of, open_folds_of, taps};
 pub use upkeep::{
     BLIND_SPANS_MAX, COVERAGE, Coverage, CoverageRecord, HEALTH, HealthRecord, Minute, Span,
 };

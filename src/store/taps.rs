@@ -1,11 +1,13 @@
 //! One store, or the copies of several taps' stores in one directory, read together.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::store::{EventQuery, EventRecord, StoreError, StoreReader, Unreadable, exists};
+use crate::store::{
+    EventQuery, EventRecord, StoreError, StoreReader, StoredCanary, Unreadable, exists,
+};
 
 /// A store, and whose it is.
 #[derive(Debug)]
@@ -123,6 +125,20 @@ pub fn open_folds_of(
     }
     folds.sort_by(|one, other| one.time.cmp(&other.time));
     Ok(folds)
+}
+
+/// The canaries that were minted, on whichever tap; each once.
+///
+/// # Errors
+/// A database cannot be read.
+pub fn canaries_of(stores: &[TapStore]) -> Result<Vec<StoredCanary>, StoreError> {
+    let mut canaries: Vec<StoredCanary> = Vec::new();
+    let mut known = HashSet::new();
+    for store in stores {
+        let minted = store.reader.canaries()?.into_iter();
+        canaries.extend(minted.filter(|canary| known.insert(canary.id.clone())));
+    }
+    Ok(canaries)
 }
 
 /// The events of one store, some ahead.

@@ -8,23 +8,27 @@ use crate::cli::Failure;
 use crate::cli::render::printable;
 use crate::experiment::words::{self, surer, watched};
 use crate::experiment::{Answers, CanaryAnswer, ChannelAnswer, Facts, Ledger, Role, Sent};
-use crate::store::StoreReader;
+use crate::store::{StoreError, TapStore};
 
 /// Prints a line for each experiment.
 pub(super) fn list(
     out: &mut impl Write,
     ledger: &Ledger,
-    reader: &StoreReader,
+    stores: &[TapStore],
     as_json: bool,
 ) -> Result<(), Failure> {
-    let visits = reader.visits()?;
+    let visits = stores.iter().map(|store| store.reader.visits());
+    let visits = visits.collect::<Result<Vec<_>, StoreError>>()?;
     for plan in &ledger.plans {
         let count = |role| plan.members.iter().filter(|one| one.role == role).count();
         let to_send = plan.members.iter().filter(|one| one.role == Role::Sent);
         let sent = to_send
             .filter(|one| !ledger.sendings(&one.id).is_empty())
             .count();
-        let is_visited = |id: &String| visits.get(id).is_some_and(|visits| visits.alerts > 0);
+        let is_visited = |id: &String| {
+            let mut of_id = visits.iter().filter_map(|visits| visits.get(id));
+            of_id.any(|visits| visits.alerts > 0)
+        };
         let visited = plan
             .members
             .iter()

@@ -64,6 +64,7 @@ fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
         |values: &[std::borrow::Cow<'static, str>]| (!values.is_empty()).then(|| values.join(", "));
     let name = |value: &Option<std::borrow::Cow<'static, str>>| value.as_deref().map(str::to_owned);
     let all = [
+        ("tap", record.tap.clone()),
         ("seq", number(record.seq)),
         ("canary", record.canary.clone()),
         ("label", record.label.clone()),

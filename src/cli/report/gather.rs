@@ -9,11 +9,12 @@ use crate::cli::judging::{Judge, delay_of, reads};
 use crate::cli::{Failure, experiment, selftest};
 use crate::engine::frame::Timestamp;
 use crate::experiment::{Answers, Delay, Ledger, Watching, moment};
-use crate::store::{EventQuery, EventRecord, StoreReader, StoredCanary};
+use crate::store::{EventQuery, EventRecord, StoredCanary, TapStore, for_each_of, open_folds_of};
 
 /// Where a report is gathered from.
 pub(super) struct Gather<'a> {
-    pub(super) reader: &'a StoreReader,
+    /// One store, or those of several taps.
+    pub(super) stores: &'a [TapStore],
     pub(super) ledger: &'a Ledger,
     pub(super) watching: &'a Watching,
     pub(super) judge: &'a Judge,
@@ -108,11 +109,13 @@ impl Gather<'_> {
             }
             newest.push_back(record);
         };
-        self.reader.for_each::<Failure>(&query, |record| {
+        for_each_of::<Failure>(self.stores, &query, |record| {
             take(record);
             Ok(ControlFlow::Continue(()))
         })?;
-        self.reader.open_folds(&query)?.into_iter().for_each(take);
+        open_folds_of(self.stores, &query)?
+            .into_iter()
+            .for_each(take);
         report.alerts = self.alerts(newest)?;
         report.networks = networks.into_values().collect();
         report
@@ -123,7 +126,7 @@ impl Gather<'_> {
 
     fn answers(&self, name: Option<&str>) -> Result<Vec<Answers>, Failure> {
         let of_plan = |plan| {
-            Answers::of_plan(plan, self.ledger, self.reader, self.watching, self.now)
+            Answers::of_plan(plan, self.ledger, self.stores, self.watching, self.now)
                 .map_err(Failure::from)
         };
         if let Some(name) = name {
@@ -138,7 +141,7 @@ impl Gather<'_> {
         let others = Answers::of_others(
             self.known,
             self.ledger,
-            self.reader,
+            self.stores,
             self.watching,
             self.now,
         )?;
@@ -178,17 +181,19 @@ impl Gather<'_> {
         &self,
         records: impl IntoIterator<Item = EventRecord>,
     ) -> Result<Vec<Alert>, Failure> {
-        let mut repeated: HashMap<String, HashMap<u64, u64>> = HashMap::new();
+        let mut repeated: HashMap<(Option<String>, String), HashMap<u64, u64>> = HashMap::new();
         let mut alerts = Vec::new();
         for record in records {
             let Some(at) = moment(&record.time) else {
                 continue;
             };
             let canary = record.canary.clone().unwrap_or_default();
-            if !repeated.contains_key(&canary) {
-                repeated.insert(canary.clone(), reads(self.reader, &canary)?);
+            let place = (record.tap.clone(), canary);
+            if let (false, Some(store)) = (repeated.contains_key(&place), self.store_of(&record)) {
+                let of_canary = reads(&store.reader, &place.1)?;
+                repeated.insert(place.clone(), of_canary);
             }
-            let known = repeated.get(&canary).zip(record.seq);
+            let known = repeated.get(&place).zip(record.seq);
             let reads = known
                 .and_then(|(reads, seq)| reads.get(&seq).copied())
                 .unwrap_or(1);
@@ -209,10 +214,16 @@ impl Gather<'_> {
         Ok(alerts)
     }
 
+    /// The store that a record lies in.
+    fn store_of(&self, record: &EventRecord) -> Option<&TapStore> {
+        self.stores.iter().find(|store| store.tap == record.tap)
+    }
+
     /// What the client of a visit asked for in the minute after it: a browser fetches an icon and
     /// images, a scanner does not.
     fn next(&self, visit: &EventRecord, at: Timestamp) -> Result<Vec<String>, Failure> {
-        let (Some(seq), Some(client)) = (visit.seq, visit.client) else {
+        let store = self.store_of(visit);
+        let (Some(seq), Some(client), Some(store)) = (visit.seq, visit.client, store) else {
             return Ok(Vec::new());
         };
         let query = EventQuery {
@@ -222,7 +233,7 @@ impl Gather<'_> {
             ..EventQuery::default()
         };
         let (mut next, mut looked) = (Vec::new(), 0);
-        self.reader.for_each::<Failure>(&query, |record| {
+        store.reader.for_each::<Failure>(&query, |record| {
             looked += 1;
             if record.client == Some(client) && record.canary != visit.canary {
                 let method = record.method.as_deref().unwrap_or("hello");

@@ -1,5 +1,6 @@
 //! What there is to see, as the store and the daemon say it at one moment.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,7 +9,9 @@ use crate::cli::{Failure, Globals, time};
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::status::Status;
 use crate::led::LedPattern;
-use crate::store::{Acknowledge, EventQuery, EventRecord, Store, StoreOptions, StoreReader};
+use crate::store::{
+    Acknowledge, EventQuery, EventRecord, Store, StoreError, StoreOptions, TapStore, canaries_of,
+};
 
 /// Where it comes from.
 #[derive(Debug)]
@@ -16,7 +19,8 @@ pub(super) struct Source {
     directory: PathBuf,
     /// None: only a data directory is named, perhaps one that was copied from elsewhere.
     run_directory: Option<PathBuf>,
-    reader: StoreReader,
+    /// One store, or the copies of several taps'.
+    stores: Vec<TapStore>,
 }
 
 /// What there is to see.
@@ -52,7 +56,7 @@ impl Source {
             false => None,
         };
         Ok(Self {
-            reader: StoreReader::open(&directory)?,
+            stores: TapStore::open_all(&directory)?,
             directory,
             run_directory,
         })
@@ -60,8 +64,12 @@ impl Source {
 
     pub(super) fn look(&self) -> Result<View, Failure> {
         let status = self.status()?;
-        let waiting = self.reader.unacknowledged()?;
-        let alert = match &waiting {
+        let waiting = self
+            .stores
+            .iter()
+            .map(|store| store.reader.unacknowledged());
+        let waiting = waiting.collect::<Result<Vec<_>, StoreError>>()?;
+        let alert = match waiting.iter().flatten().next() {
             None => LedPattern::Dark,
             Some(waiting) => match waiting.method.as_deref() {
                 Some("HEAD") => LedPattern::AlertHead,
@@ -78,7 +86,7 @@ impl Source {
             status,
             armed,
             alert,
-            waiting: waiting.map_or(0, |waiting| waiting.count),
+            waiting: waiting.iter().flatten().map(|one| one.count).sum(),
             events: self.events()?,
             canaries: self.canaries()?,
         })
@@ -86,6 +94,9 @@ impl Source {
 
     /// Acknowledges every alert; what came of it, in words.
     pub(super) fn acknowledge(&self) -> Result<String, Failure> {
+        if self.stores.len() > 1 {
+            return Ok("acknowledge on each tap".to_owned());
+        }
         let done = Store::open_existing(&self.directory, StoreOptions::default())
             .and_then(|mut store| store.acknowledge(&Acknowledge::All, time::now()));
         Ok(match done {
@@ -109,39 +120,63 @@ impl Source {
         }
     }
 
-    /// The newest events. `seq` has no holes that matter: what was pruned is old.
+    /// The newest events of all taps, newest last. `seq` has no holes that matter: what was pruned
+    /// is old.
     fn events(&self) -> Result<Vec<EventRecord>, Failure> {
-        let query = EventQuery {
-            after: self.reader.last_seq()?.saturating_sub(EVENTS_LOOKED_AT),
-            ..EventQuery::default()
-        };
-        let mut events = std::collections::VecDeque::new();
-        self.reader.for_each::<Failure>(&query, |event| {
-            if events.len() == EVENTS_MAX {
-                events.pop_front();
-            }
-            events.push_back(event);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(events.into())
+        let mut events = VecDeque::new();
+        for store in &self.stores {
+            newest(store, &mut events)?;
+        }
+        let mut events = Vec::from(events);
+        if self.stores.len() > 1 {
+            events.sort_by(|one, other| one.time.cmp(&other.time));
+        }
+        Ok(events)
     }
 
     fn canaries(&self) -> Result<Vec<CanaryLine>, Failure> {
-        let visits = self.reader.visits()?;
-        let lines = self.reader.canaries()?.into_iter().map(|canary| {
-            let visits = visits.get(&canary.id);
-            CanaryLine {
-                channel: canary.channel,
-                name: canary.label.unwrap_or(canary.url),
-                visits: visits.map_or(0, |visits| visits.count),
-                alerts: visits.map_or(0, |visits| visits.alerts),
+        let mut lines: HashMap<String, CanaryLine> = HashMap::new();
+        let known = canaries_of(&self.stores)?;
+        for canary in &known {
+            let line = CanaryLine {
+                channel: canary.channel.clone(),
+                name: canary.label.clone().unwrap_or(canary.url.clone()),
+                visits: 0,
+                alerts: 0,
+            };
+            lines.insert(canary.id.clone(), line);
+        }
+        for store in &self.stores {
+            for (id, visits) in store.reader.visits()? {
+                if let Some(line) = lines.get_mut(&id) {
+                    line.visits += visits.count;
+                    line.alerts += visits.alerts;
+                }
             }
-        });
-        let mut lines: Vec<CanaryLine> = lines.collect();
+        }
+        let ordered = known.iter().filter_map(|canary| lines.remove(&canary.id));
+        let mut lines: Vec<CanaryLine> = ordered.collect();
         lines.sort_by_key(|line| std::cmp::Reverse(line.alerts));
         lines.truncate(CANARIES_MAX);
         Ok(lines)
     }
+}
+
+/// Adds the newest events of one tap, of which so many are kept.
+fn newest(store: &TapStore, events: &mut VecDeque<EventRecord>) -> Result<(), Failure> {
+    let query = EventQuery {
+        after: store.reader.last_seq()?.saturating_sub(EVENTS_LOOKED_AT),
+        ..EventQuery::default()
+    };
+    let before = events.len();
+    store.reader.for_each::<Failure>(&query, |event| {
+        if events.len() == before + EVENTS_MAX {
+            events.remove(before);
+        }
+        events.push_back(event);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(())
 }
 
 /// Events that are shown: more than any terminal has lines.
