@@ -264,6 +264,9 @@ impl Worker {
 
     fn take_in(&mut self, entries: Vec<Incoming>) {
         let now = Instant::now();
+        if let Some(event) = events(&entries).last() {
+            lock(&self.report).last_event = Some(event.time.to_string());
+        }
         for entry in entries {
             let due = now + self.pace.wait_of(&entry, now);
             self.hurry |= !is_background(&entry);
@@ -388,7 +391,6 @@ impl Worker {
     fn note_last(&self, numbers: &[(EventId, Option<u64>)]) {
         let mut report = lock(&self.report);
         for (event, (_, seq)) in events(&self.pending).zip(numbers) {
-            report.last_event = Some(event.time.to_string());
             let Some(seq) = *seq else { continue };
             report.last_seq = seq;
             if event.alert {
