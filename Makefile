@@ -80,10 +80,13 @@ fuzz: deps ## run every fuzz target for 10 minutes each; SECONDS=60 for one minu
 	@scripts/deps g++
 	scripts/fuzz $(SECONDS)
 
-bench: deps ## print figures: the rooms one by one, then whole replays beside their peers
+bench: deps ## print figures: the rooms, replays beside their peers, growth, the daemon on a wire
+	@scripts/deps tcpdump tcpreplay valgrind
 	$(CARGO) bench --locked
 	$(CARGO) build --release --locked --bins --examples
 	benches/run
+	benches/count-instructions --growth
+	benches/live
 	benches/report
 
 instructions: deps ## count the instructions that packets cost, against the table in benches/README.md

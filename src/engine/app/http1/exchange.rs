@@ -244,6 +244,11 @@ impl Exchange {
         self.inner.as_mut()?.switch.take()
     }
 
+    /// The same is still to be told.
+    pub(super) fn put_switch(&mut self, switch: Switch) {
+        self.inner().switch = Some(switch);
+    }
+
     /// A status line was read.
     pub(super) fn answer(
         &mut self,
@@ -367,6 +372,10 @@ impl Exchange {
         if let Some(inner) = self.inner.as_mut() {
             inner.give_up(observer);
             inner.forget_early(observer);
+            let switch = inner.switch.take();
+            if let Some((time, request)) = switch.and_then(|one| Some((one.time, one.request?))) {
+                observer.on_status(time, request, SWITCHING);
+            }
         }
     }
 
@@ -429,10 +438,12 @@ impl Inner {
     fn forget_early(&mut self, observer: &mut impl Observer) {
         observer.counters().responses_unmatched += self.early.len() as u64;
         let switch = self.early.iter().find(|(_, status)| *status == SWITCHING);
-        self.switch = switch.map(|(time, _)| Switch {
-            time: *time,
-            request: None,
-        });
+        if let Some((time, _)) = switch {
+            self.switch.get_or_insert(Switch {
+                time: *time,
+                request: None,
+            });
+        }
         self.early.clear();
     }
 }

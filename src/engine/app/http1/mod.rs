@@ -162,7 +162,8 @@ impl Http1 {
             Chunk::Data(bytes) => return self.on_responses(context, bytes, observer),
             Chunk::Gap(gap) if from_client => {
                 self.requests.on_gap(gap, &mut reading);
-                if self.exchange.take_switch().is_some() {
+                if let Some(switch) = self.exchange.take_switch() {
+                    self.exchange.put_switch(switch); // told when it is closed, which follows
                     return Outcome::Left;
                 }
             }

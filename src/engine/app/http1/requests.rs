@@ -348,7 +348,9 @@ impl Requests {
         };
         self.skim_on(&walk);
         let unread = held.get(walk.read..).unwrap_or_default();
-        self.on_data(unread, reading);
+        if let Some(Leave::Switched { switch, .. }) = self.on_data(unread, reading) {
+            reading.exchange.put_switch(switch); // before `rest`
+        }
         Step::Rest(rest)
     }
 

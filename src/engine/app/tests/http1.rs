@@ -571,6 +571,16 @@ fn ways_out_of_http_1() {
                 &[],
             ),
             (
+                "101 before a request whose body cannot be framed",
+                &[
+                    ">GET /ws HTTP/1.1|Ho",
+                    "<HTTP/1.1 101 S||",
+                    ">st: h|Transfer-Encoding: odd||",
+                    FAKE,
+                ],
+                &["GET h /ws", "1: 101"],
+            ),
+            (
                 "101 before a request that is lost",
                 &[
                     ">GET /ws HTTP/1.1|Ho",
