@@ -350,6 +350,7 @@ impl Exchange {
     pub(super) fn lose(&mut self, end: Option<u64>, observer: &mut impl Observer) {
         let inner = self.inner();
         inner.doubt(observer);
+        inner.switch = None; // the client's side is not lost, and goes on as it was
         if end.is_some() && inner.front.is_some_and(|front| front.read >= end) {
             inner.front_is_certain = false;
             return;
