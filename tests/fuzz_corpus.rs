@@ -18,7 +18,7 @@ mod targets;
 
 #[test]
 fn every_fuzz_target_bears_its_corpus() {
-    for (name, target) in targets::TARGETS {
+    for (name, target) in targets::TARGETS.iter().copied() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("fuzz/corpus")
             .join(name);
