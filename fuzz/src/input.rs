@@ -23,11 +23,6 @@ impl<'a> Input<'a> {
         taken
     }
 
-    /// All that is left.
-    pub fn rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.rest)
-    }
-
     /// The next byte.
     pub fn u8(&mut self) -> u8 {
         self.take(1).first().copied().unwrap_or(0)

@@ -3,7 +3,7 @@
 
 use crate::engine::app::Observer;
 use crate::engine::app::http1::{self, Http1};
-use crate::engine::app::http2::{Http2, PREFACE, is_servers_start};
+use crate::engine::app::http2::{self, Http2, PREFACE, is_servers_start};
 use crate::engine::event::EventId;
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Chunk, Direction, Interest, StreamContext};
@@ -182,7 +182,10 @@ impl Crossing {
                 return Crossed::Http2(Box::new(http2));
             }
             chunk => {
-                self.http2.on_chunk(context, chunk, observer);
+                let outcome = self.http2.on_chunk(context, chunk, observer);
+                if outcome == http2::Outcome::NotHttp2 {
+                    self.http2.lose_requests(observer); // it began like the preface, and is none
+                }
                 if is_servers || matches!(chunk, Chunk::Reset) {
                     self.http1.on_chunk(context, chunk, observer);
                 }

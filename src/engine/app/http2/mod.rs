@@ -109,6 +109,12 @@ impl Http2 {
         self.streams.reserve(UPGRADED_STREAM);
     }
 
+    /// What the client says is no HTTP/2 from here on, as far as can be told.
+    pub(super) fn lose_requests(&mut self, observer: &mut impl Observer) {
+        observer.counters().http2_lost += 1;
+        self.requests.lose_place();
+    }
+
     /// The server's first bytes are not to be had.
     pub(super) fn lose_responses(&mut self) {
         self.responses.lose_place();
