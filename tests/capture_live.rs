@@ -238,6 +238,24 @@ fn another_filter_takes_effect_and_costs_no_frame() {
 }
 
 #[test]
+fn what_only_another_filter_lets_pass_is_seen_from_the_first_frame_on() {
+    with_a_cable(
+        what_only_another_filter_lets_pass_is_seen_from_the_first_frame_on,
+        || {
+            let (mut live, mut wire) = (open("tap0", &[80]), wire());
+            let other = PortSet::Some(vec![8080]);
+            live.set_filter(&filter::expression(&other, &[], Responses::All))
+                .unwrap();
+            for mark in 1..=3 {
+                wire.sendpacket(segment(80, 9)).unwrap();
+                wire.sendpacket(segment(8080, mark)).unwrap();
+            }
+            assert_eq!(only_marks(&marks(&mut live, 3)), [1, 2, 3]);
+        },
+    );
+}
+
+#[test]
 fn a_silent_wire_ends_the_wait_in_time_and_a_call_ends_it_at_once() {
     with_a_cable(
         a_silent_wire_ends_the_wait_in_time_and_a_call_ends_it_at_once,

@@ -4,10 +4,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pcap::{Active, Capture};
+use pcap::{Active, BpfInstruction, Capture, Linktype};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use socket2::{SockFilter, SockRef};
 
 use crate::capture::privilege::Raised;
 use crate::capture::{CaptureError, CaptureStats, Next};
@@ -63,6 +64,8 @@ impl Waker {
 /// A capture on an interface.
 pub struct Live {
     capture: Capture<Active>,
+    /// Whether libpcap filters, and not the kernel alone.
+    libpcap_filters: bool,
     link: LinkType,
     source: Source,
     interface: String,
@@ -89,6 +92,41 @@ impl Count {
         self.last = now;
         self.total
     }
+}
+
+/// Sets a filter. libpcap lets no frame pass while it puts one in another's place, and goes on with
+/// the old one for what may have been in the ring then. So the kernel is asked directly, but where
+/// libpcap has to change the program first (what it calls cooked), or the kernel refuses it.
+fn set_filter(
+    capture: &mut Capture<Active>,
+    filter: &str,
+    libpcap_filters: &mut bool,
+) -> Result<(), pcap::Error> {
+    if !*libpcap_filters && capture.get_datalink() == Linktype::ETHERNET {
+        let program = capture.compile(filter, true)?;
+        let instructions = program.get_instructions().iter().map(instruction);
+        let attached = instructions
+            .collect::<Option<Vec<_>>>()
+            .map(|program| SockRef::from(&*capture).attach_filter(&program));
+        if matches!(attached, Some(Ok(()))) {
+            return Ok(());
+        }
+    }
+    *libpcap_filters = true;
+    capture.filter(filter, true)
+}
+
+/// An instruction as the kernel takes it, by the four numbers that the library shows of it.
+fn instruction(one: &BpfInstruction) -> Option<SockFilter> {
+    let shown = one.to_string();
+    let mut numbers = shown.split(' ');
+    let filter = SockFilter::new(
+        numbers.next()?.parse().ok()?,
+        numbers.next()?.parse().ok()?,
+        numbers.next()?.parse().ok()?,
+        numbers.next()?.parse().ok()?,
+    );
+    numbers.next().is_none().then_some(filter)
 }
 
 impl Live {
@@ -118,12 +156,14 @@ impl Live {
             .map_err(error)?
             .setnonblock()
             .map_err(error)?;
-        capture.filter(filter, true).map_err(error)?;
+        let mut libpcap_filters = false;
+        set_filter(&mut capture, filter, &mut libpcap_filters).map_err(error)?;
         let number = capture.get_datalink().0;
         let link = LinkType::from_number(u16::try_from(number).unwrap_or(u16::MAX))
             .map_err(CaptureError::LinkType)?;
         Ok(Self {
             capture,
+            libpcap_filters,
             link,
             source: source(number),
             interface: interface.to_owned(),
@@ -135,13 +175,13 @@ impl Live {
         })
     }
 
-    /// Lets other frames pass from now on; none of those that pass both filters is lost.
+    /// Lets other frames pass from now on; on Ethernet none of those that pass both filters is lost,
+    /// unless the new one is too long for the kernel.
     ///
     /// # Errors
     /// [`CaptureError`] when the filter is refused.
     pub fn set_filter(&mut self, filter: &str) -> Result<(), CaptureError> {
-        self.capture
-            .filter(filter, true)
+        set_filter(&mut self.capture, filter, &mut self.libpcap_filters)
             .map_err(|error| explain(&self.interface, &error))
     }
 
