@@ -4,7 +4,7 @@ use crate::engine::app::Observer;
 use crate::engine::app::adrift::{Adrift, Bearing};
 use crate::engine::app::http1::{First, Http1, Outcome};
 use crate::engine::app::http2::{self, Http2};
-use crate::engine::app::opening::{Opening, Verdict};
+use crate::engine::app::opening::{self, Opening, Verdict};
 use crate::engine::app::probe::Protocol;
 use crate::engine::app::tls::{self, Tls};
 use crate::engine::app::upgrade::{self, Crossed, Crossing, Switched};
@@ -188,13 +188,9 @@ impl Session {
                 client,
                 bytes,
             } => {
-                let mut http1 = Http1::fresh(client, opening.proxied_for);
+                let http1 = Http1::fresh(client, opening.proxied_for);
                 let other = opening.take(context.direction.reversed());
-                if other.missed {
-                    http1.lose_responses(observer);
-                }
-                self.run(http1, context, Chunk::Data(&bytes), observer);
-                self.read(&context.reversed(), [&other.held, &[]], observer);
+                self.begin_http1(http1, &other, context, &bytes, observer);
             }
             Verdict::Known {
                 protocol: Protocol::Http2,
@@ -211,6 +207,26 @@ impl Session {
                 self.read(&context.reversed(), [&other.held, &[]], observer);
             }
         }
+    }
+
+    /// HTTP/1 begins: what the other side said came before the bytes that tell so.
+    fn begin_http1(
+        &mut self,
+        mut http1: Http1,
+        other: &opening::Side,
+        context: &StreamContext,
+        bytes: &[u8],
+        observer: &mut impl Observer,
+    ) {
+        if other.missed {
+            http1.lose_responses(observer);
+        }
+        if other.held.is_empty() {
+            return self.run(http1, context, Chunk::Data(bytes), observer);
+        }
+        self.state = State::Http1(Box::new(http1));
+        self.read(&context.reversed(), [&other.held, &[]], observer);
+        self.read(context, [bytes, &[]], observer);
     }
 
     fn miss_opening(&mut self, context: &StreamContext, length: u64) {
