@@ -1,6 +1,6 @@
 //! What both sides of a connection say, above TCP: HTTP/1 and HTTP/2.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 
 use canarytap::engine::app::{Observer, RequestHead, Session};
@@ -111,6 +111,9 @@ fn check(choice: u8, acts: &[(Direction, Act)]) {
         let end = whole.lost_at.unwrap_or(usize::MAX);
         let upto = |lines: &[String]| lines.iter().take(end).cloned().collect::<Vec<_>>();
         assert_eq!(upto(&cut.lines), upto(&whole.lines), "in pieces of {size}");
+        if whole.lost_at.is_none() {
+            assert_eq!(cut.unanswered, whole.unanswered, "in pieces of {size}");
+        }
     }
 }
 
@@ -170,13 +173,14 @@ impl Stage {
     }
 }
 
-/// What was observed, one line each, and the requests whose response is waited for.
+/// What was observed, one line each, and which requests wait for their response, or do so no more.
 #[derive(Default)]
 struct Notes {
     lines: Vec<String>,
     /// How many lines there were when a place among the frames of HTTP/2 was lost.
     lost_at: Option<usize>,
     open: HashSet<u64>,
+    unanswered: BTreeSet<u64>,
     last: u64,
     counters: Counters,
 }
@@ -189,12 +193,9 @@ impl Notes {
         }
     }
 
-    fn settle(&mut self, request: EventId, line: String) {
-        assert!(
-            self.open.remove(&request.0),
-            "{line}: it was settled before"
-        );
-        self.lines.push(line);
+    fn settle(&mut self, request: EventId) {
+        let was_open = self.open.remove(&request.0);
+        assert!(was_open, "request {} was settled before", request.0);
     }
 }
 
@@ -222,11 +223,13 @@ impl Observer for Notes {
     }
 
     fn on_status(&mut self, _time: Timestamp, request: EventId, status: u16) {
-        self.settle(request, format!("{}: {status}", request.0));
+        self.settle(request);
+        self.lines.push(format!("{}: {status}", request.0));
     }
 
     fn on_unanswered(&mut self, request: EventId) {
-        self.settle(request, format!("{}: -", request.0));
+        self.settle(request);
+        self.unanswered.insert(request.0);
     }
 
     fn counters(&mut self) -> &mut Counters {
