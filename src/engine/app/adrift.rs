@@ -92,7 +92,7 @@ impl Adrift {
             _ => {}
         }
         if side.start == Start::Preface(PREFACE_LENGTH) {
-            let http2 = self.after_preface(direction);
+            let http2 = self.after_preface(direction, observer);
             return Bearing::Http2 { http2, rest };
         }
         if let Some(from_client) = http2::recognise(bytes, observer) {
@@ -155,11 +155,11 @@ impl Adrift {
     }
 
     /// The client's preface was read: bytes of the server's that came before it are missed.
-    fn after_preface(&mut self, client: Direction) -> Box<Http2> {
+    fn after_preface(&mut self, client: Direction, observer: &mut impl Observer) -> Box<Http2> {
         let mut http2 = Http2::after_preface(client);
         let server = self.side(client.reversed());
         if server.start != Start::Unseen || server.gap {
-            http2.lose_responses();
+            http2.lose_responses(observer);
         }
         Box::new(http2)
     }

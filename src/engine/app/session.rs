@@ -200,7 +200,7 @@ impl Session {
                 let mut http2 = Http2::new(client, opening.proxied_for);
                 let other = opening.take(context.direction.reversed());
                 if other.missed {
-                    http2.lose_responses();
+                    http2.lose_responses(observer);
                 }
                 self.state = State::Http2(Box::new(http2));
                 self.read(context, [&bytes, &[]], observer);

@@ -89,7 +89,7 @@ impl Switched {
     ) -> Http2 {
         self.http2.adopt(self.request, observer);
         if self.side(self.client.reversed()).is_missed {
-            self.http2.lose_responses();
+            self.http2.lose_responses(observer);
         }
         for context in [*context, context.reversed()] {
             let held = std::mem::take(self.side(context.direction));
@@ -178,7 +178,7 @@ impl Crossing {
             Chunk::Gap(_) if is_servers => {
                 let request = self.http1.take_first();
                 let mut http2 = self.into_http2(request, observer);
-                http2.lose_responses();
+                http2.lose_responses(observer);
                 return Crossed::Http2(Box::new(http2));
             }
             chunk => {
@@ -203,7 +203,7 @@ impl Crossing {
             }
             _ => {
                 let mut http2 = self.into_http2(None, observer);
-                http2.lose_responses();
+                http2.lose_responses(observer);
                 Crossed::Http2(Box::new(http2))
             }
         }

@@ -116,7 +116,8 @@ impl Http2 {
     }
 
     /// The server's first bytes are not to be had.
-    pub(super) fn lose_responses(&mut self) {
+    pub(super) fn lose_responses(&mut self, observer: &mut impl Observer) {
+        observer.counters().http2_lost += 1;
         self.responses.lose_place();
     }
 
