@@ -14,6 +14,7 @@ mod alert;
 mod canaries;
 mod check;
 mod doctor;
+mod document;
 mod experiment;
 mod export;
 mod judging;

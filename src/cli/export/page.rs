@@ -1,8 +1,9 @@
 //! The page for a person to read.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::cli::document::document;
 use crate::cli::export::Export;
 use crate::cli::export::bundle::Chain;
 use crate::cli::render::printable;
@@ -10,40 +11,26 @@ use crate::store::{Coverage, Evidence};
 
 pub(super) fn page(export: &Export, chain: &Chain, evidence: Option<&Evidence>) -> Markup {
     let title = format!("Event {}", export.seq);
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                // Whatever came off the wire and slipped in here can load and run nothing.
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
-                meta name="color-scheme" content="light dark";
-                link rel="icon" href="data:,";
-                title { (title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                main {
-                    h1 { (title) }
-                    p { (sentence(export)) }
-                    (seen(export))
-                    (time(export))
-                    (packets(evidence))
-                    (watching(export))
-                    (the_chain(export, chain))
-                }
-                footer { p {
-                    "Made at " (export.made) " by canarytap " (env!("CARGO_PKG_VERSION"))
-                    @if let Some(tap) = &export.tap { ", from a copy of the tap " (printable(tap)) }
-                    @if let Some(config) = &export.config {
-                        ", with the configuration whose SHA-256 is " code { (config.sha256) }
-                    }
-                    "."
-                } }
-            }
+    let body = html! {
+        main {
+            h1 { (title) }
+            p { (sentence(export)) }
+            (seen(export))
+            (time(export))
+            (packets(evidence))
+            (watching(export))
+            (the_chain(export, chain))
         }
-    }
+        footer { p {
+            "Made at " (export.made) " by canarytap " (env!("CARGO_PKG_VERSION"))
+            @if let Some(tap) = &export.tap { ", from a copy of the tap " (printable(tap)) }
+            @if let Some(config) = &export.config {
+                ", with the configuration whose SHA-256 is " code { (config.sha256) }
+            }
+            "."
+        } }
+    };
+    document(&title, STYLE, &body)
 }
 
 fn sentence(export: &Export) -> String {

@@ -1,7 +1,8 @@
 //! The page: its frame, its style, and the sections in their order.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
+use crate::cli::document::document;
 use crate::cli::render::printable;
 use crate::cli::report::gather::{NetworkVisits, Report};
 use crate::cli::report::zone::Zone;
@@ -10,39 +11,25 @@ use crate::experiment::Watching;
 
 /// The whole page.
 pub(super) fn page(report: &Report, watching: &Watching, zone: &Zone) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                // Whatever came off the wire and slipped in here can load and run nothing.
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
-                meta name="color-scheme" content="light dark";
-                link rel="icon" href="data:,";
-                title { "canarytap report" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    h1 { "Who opened the links" }
-                    p { "As of " (zone.show(report.now)) ", times in " (zone.name()) ", UTC beside." }
-                }
-                main {
-                    @for (number, one) in report.answers.iter().enumerate() {
-                        (answers::section(one, number, report, watching, zone))
-                    }
-                    @if report.answers.is_empty() {
-                        p { "There is no canary yet: " code { "canarytap mint" } " makes one." }
-                    }
-                    (networks(&report.networks))
-                    (alerts::section(report, zone))
-                    (CAUTION.section())
-                }
-                footer { p { "Made by canarytap " (env!("CARGO_PKG_VERSION")) "." } }
-            }
+    let body = html! {
+        header {
+            h1 { "Who opened the links" }
+            p { "As of " (zone.show(report.now)) ", times in " (zone.name()) ", UTC beside." }
         }
-    }
+        main {
+            @for (number, one) in report.answers.iter().enumerate() {
+                (answers::section(one, number, report, watching, zone))
+            }
+            @if report.answers.is_empty() {
+                p { "There is no canary yet: " code { "canarytap mint" } " makes one." }
+            }
+            (networks(&report.networks))
+            (alerts::section(report, zone))
+            (CAUTION.section())
+        }
+        footer { p { "Made by canarytap " (env!("CARGO_PKG_VERSION")) "." } }
+    };
+    document("canarytap report", STYLE, &body)
 }
 
 fn networks(networks: &[NetworkVisits]) -> Markup {
