@@ -20,6 +20,14 @@
 //! | [`doctor`] | whether this machine can tap: looks at everything, changes nothing |
 //! | [`cli`] | one file for each subcommand |
 
+// Unit tests and those in `tests` build their events in one place, which names this crate.
+#[cfg(all(test, feature = "daemon"))]
+extern crate self as canarytap;
+
+#[cfg(all(test, feature = "daemon"))]
+#[path = "../tests/common/entries.rs"]
+mod entries;
+
 #[cfg(feature = "daemon")]
 pub mod capture;
 

@@ -1,47 +1,18 @@
-use std::net::IpAddr;
-
 use tokio::sync::watch;
 
 use super::*;
-use crate::engine::event::{Alterations, ClockState, EventId, EventKind, Flags, MatchKind, Origin};
-use crate::engine::frame::Timestamp;
+use crate::engine::event::Origin;
+use crate::entries;
 use crate::led::{AlertKind, LightState};
 use crate::store::Unacknowledged;
 
 /// A visit from outside with this method.
 pub fn visit(method: Option<&str>) -> Event {
     Event {
-        id: EventId(1),
-        seq: None,
-        time: Timestamp::default(),
-        kind: EventKind::Visit,
-        alert: true,
-        canary: Some("k7f3q2m9".into()),
-        channel: Some("skype".into()),
-        label: None,
-        matched: Some(MatchKind::Url),
-        origin: Origin::Outside,
-        client: IpAddr::from([203, 0, 113, 7]),
-        src: IpAddr::from([203, 0, 113, 7]),
-        src_port: 50_112,
-        dst: IpAddr::from([192, 168, 1, 10]),
-        dst_port: 443,
-        vlan: None,
         scheme: "https",
         method: method.map(Into::into),
-        host: Some("www.example.org".into()),
         target: Some("/x?y=1".into()),
-        version: Some("HTTP/1.1"),
-        status: None,
-        user_agent: None,
-        referer: None,
-        forwarded_for: None,
-        sni: None,
-        alpn: None,
-        ja4: None,
-        flags: Flags::NONE,
-        alterations: Alterations::NONE,
-        clock: ClockState::default(),
+        ..entries::visit(1)
     }
 }
 

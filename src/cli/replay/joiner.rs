@@ -73,54 +73,16 @@ impl EventSink for Joiner {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use super::*;
-    use crate::engine::event::{Alterations, ClockState, EventKind, Flags, Learned, Origin};
+    use crate::engine::event::Learned;
     use crate::engine::frame::Timestamp;
-
-    fn event(id: u64) -> Event {
-        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Event {
-            id: EventId(id),
-            seq: None,
-            time: Timestamp::default(),
-            kind: EventKind::Request,
-            alert: false,
-            canary: None,
-            channel: None,
-            label: None,
-            matched: None,
-            origin: Origin::Inside,
-            client: address,
-            src: address,
-            src_port: 1,
-            dst: address,
-            dst_port: 80,
-            vlan: None,
-            scheme: "http",
-            method: None,
-            host: None,
-            target: None,
-            version: None,
-            status: None,
-            user_agent: None,
-            referer: None,
-            forwarded_for: None,
-            sni: None,
-            alpn: None,
-            ja4: None,
-            flags: Flags::NONE,
-            alterations: Alterations::NONE,
-            clock: ClockState::default(),
-        }
-    }
+    use crate::entries::request;
 
     #[test]
     fn an_event_waits_for_its_status_and_those_behind_it_wait_too() {
         let mut joiner = Joiner::default();
-        joiner.on_event(event(7));
-        joiner.on_event(event(8));
+        joiner.on_event(request(7));
+        joiner.on_event(request(8));
         joiner.on_settled(EventId(8));
         assert_eq!(joiner.pop_settled(), None);
         joiner.on_detail(Detail {
@@ -138,7 +100,7 @@ mod tests {
     #[test]
     fn what_is_said_about_an_event_that_is_gone_is_ignored() {
         let mut joiner = Joiner::default();
-        joiner.on_event(event(1));
+        joiner.on_event(request(1));
         assert!(joiner.pop().is_some());
         joiner.on_settled(EventId(1));
         assert_eq!(joiner.pop_settled(), None);

@@ -1,6 +1,5 @@
 //! The keeper over a real store: what is on disk when, and what the light shows of it.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
 
 use tokio::sync::{mpsc, watch};
@@ -9,10 +8,9 @@ use super::*;
 use crate::daemon::queue::QueueSink;
 use crate::daemon::timekeeper::Times;
 use crate::engine::event::EventSink as _;
-use crate::engine::event::{
-    Alterations, ClockState, Detail, EventId, Flags, Learned, MatchKind, Origin,
-};
+use crate::engine::event::{Detail, EventId, Learned};
 use crate::engine::frame::Timestamp;
+use crate::entries;
 use crate::led::{Activity, AlertKind, LightState};
 use crate::store::{EventQuery, StoreReader};
 
@@ -94,40 +92,14 @@ impl Desk {
 
 /// An event from outside; a visit is an alert.
 pub fn event(id: u64, kind: EventKind, method: &str) -> Event {
-    let visit = kind == EventKind::Visit;
-    let address = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+    let event = match kind {
+        EventKind::Visit => entries::visit(id),
+        _ => entries::request(id),
+    };
     Event {
-        id: EventId(id),
-        seq: None,
-        time: Timestamp::from_secs_nanos(1_700_000_000 + id, 0),
         kind,
-        alert: visit,
-        canary: visit.then(|| "k7f3q2m9".into()),
-        channel: visit.then(|| "skype".into()),
-        label: None,
-        matched: visit.then_some(MatchKind::Url),
-        origin: Origin::Outside,
-        client: address,
-        src: address,
-        src_port: 50_000,
-        dst: address,
-        dst_port: 80,
-        vlan: None,
-        scheme: "http",
         method: Some(method.into()),
-        host: Some("www.example.org".into()),
-        target: Some("/x".into()),
-        version: Some("HTTP/1.1"),
-        status: None,
-        user_agent: None,
-        referer: None,
-        forwarded_for: None,
-        sni: None,
-        alpn: None,
-        ja4: None,
-        flags: Flags::NONE,
-        alterations: Alterations::NONE,
-        clock: ClockState::default(),
+        ..event
     }
 }
 

@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::event::{
-    Alterations, ClockState, Event, EventId, EventKind, Flags, MatchKind, Origin,
-};
+use crate::engine::event::{ClockState, Event, EventKind};
+use crate::entries;
 use crate::store::{
     EventQuery, HEALTH, HealthRecord, Incoming, Store, StoreError, StoreOptions, StoreReader,
 };
@@ -38,7 +37,6 @@ impl Desk {
     fn event(&mut self, kind: EventKind, boot: &str, second: u64, offset: i64) {
         self.id += 1;
         let event = Event {
-            id: EventId(self.id),
             kind,
             alert: kind == EventKind::Visit,
             canary: (kind == EventKind::Visit).then(|| "k7f3q2m9".into()),
@@ -48,7 +46,7 @@ impl Desk {
                 uptime_micros: Some(second * 1_000_000),
                 synchronised: Some(offset != WRONG),
             },
-            ..plain()
+            ..entries::request(self.id)
         };
         self.store.commit(&[Incoming::Event(event)]).unwrap();
     }
@@ -87,43 +85,6 @@ impl Desk {
     fn times(&self) -> Vec<String> {
         let events = self.log(&EventQuery::default());
         events.into_iter().map(|event| event.time).collect()
-    }
-}
-
-fn plain() -> Event {
-    let outside = "203.0.113.7".parse().unwrap();
-    Event {
-        id: EventId(0),
-        seq: None,
-        time: Timestamp::from_nanos(0),
-        kind: EventKind::Request,
-        alert: false,
-        canary: None,
-        channel: None,
-        label: None,
-        matched: Some(MatchKind::Url),
-        origin: Origin::Outside,
-        client: outside,
-        src: outside,
-        src_port: 50112,
-        dst: outside,
-        dst_port: 80,
-        vlan: None,
-        scheme: "http",
-        method: Some("GET".into()),
-        host: Some("www.example.org".into()),
-        target: Some("/".into()),
-        version: Some("HTTP/1.1"),
-        status: None,
-        user_agent: None,
-        referer: None,
-        forwarded_for: None,
-        sni: None,
-        alpn: None,
-        ja4: None,
-        flags: Flags::NONE,
-        alterations: Alterations::NONE,
-        clock: ClockState::default(),
     }
 }
 

@@ -1,10 +1,10 @@
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::event::{Alterations, ClockState, Flags, LateRequest, MatchKind, Origin};
+use crate::engine::event::{Alterations, Flags, LateRequest, MatchKind};
+use crate::entries::{at, request, visit};
 use crate::store::{EventQuery, EventRecord, EvidenceOptions, StoreReader};
 
 const OPTIONS: StoreOptions = StoreOptions {
@@ -17,59 +17,6 @@ fn store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), OPTIONS).unwrap();
     (folder, store)
-}
-
-fn at(second: u64) -> Timestamp {
-    Timestamp::from_secs_nanos(1_367_342_912 + second, 0)
-}
-
-fn request(id: u64) -> Event {
-    let outside: IpAddr = "203.0.113.7".parse().unwrap();
-    Event {
-        id: EventId(id),
-        seq: None,
-        time: at(id),
-        kind: EventKind::Request,
-        alert: false,
-        canary: None,
-        channel: None,
-        label: None,
-        matched: None,
-        origin: Origin::Outside,
-        client: outside,
-        src: outside,
-        src_port: 50112,
-        dst: "192.0.2.10".parse().unwrap(),
-        dst_port: 80,
-        vlan: None,
-        scheme: "http",
-        method: Some("GET".into()),
-        host: Some("www.example.org".into()),
-        target: Some("/".into()),
-        version: Some("HTTP/1.1"),
-        status: None,
-        user_agent: None,
-        referer: None,
-        forwarded_for: None,
-        sni: None,
-        alpn: None,
-        ja4: None,
-        flags: Flags::NONE,
-        alterations: Alterations::NONE,
-        clock: ClockState::default(),
-    }
-}
-
-fn visit(id: u64) -> Event {
-    Event {
-        kind: EventKind::Visit,
-        alert: true,
-        canary: Some("k7f3q2m9".into()),
-        channel: Some("skype".into()),
-        matched: Some(MatchKind::Url),
-        method: Some("HEAD".into()),
-        ..request(id)
-    }
 }
 
 fn event(event: Event) -> Incoming {
