@@ -20,6 +20,7 @@ mod blindness;
 mod browser;
 mod card;
 mod clocks;
+mod collectors;
 mod disk;
 mod doctor;
 #[path = "../common/mod.rs"]

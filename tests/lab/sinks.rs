@@ -264,11 +264,30 @@ fn parsed(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
+/// The folders in which a collector's modules lie, with `:` between them: some may be the machine's
+/// and others brought by scripts/deps.
+pub fn modules(name: &str) -> String {
+    let libraries = [tools().join("usr/lib"), PathBuf::from("/usr/lib")];
+    let folders = libraries.iter().flat_map(fs::read_dir).flatten().flatten();
+    let of_each_machine: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
+    let own = libraries.iter().chain(&of_each_machine);
+    let own = own.map(|folder| folder.join(name));
+    // syslog-ng has a folder of its version.
+    let versions = own.clone().flat_map(fs::read_dir).flatten().flatten();
+    let versions = versions.map(|entry| entry.path());
+    let found: Vec<String> = own
+        .chain(versions)
+        .filter(|path| path.is_dir())
+        .map(|path| path.to_str().unwrap().to_owned())
+        .collect();
+    found.join(":")
+}
+
 /// Who tells of alerts; killed when it is dropped.
-struct Out(Child);
+pub struct Out(Child);
 
 impl Out {
-    fn start(tap: &Tap) -> Self {
+    pub fn start(tap: &Tap) -> Self {
         Self(tap.command(&["alert", "run"]).spawn().unwrap())
     }
 }
@@ -365,15 +384,7 @@ impl Servers {
         let mut collector = lab.on("tap", "rsyslogd");
         collector.arg("-n").arg("-f").arg(config).arg("-i");
         collector.arg(place.file("rsyslog.pid"));
-        // Either may have what the other lacks.
-        let libraries = [tools().join("usr/lib"), PathBuf::from("/usr/lib")];
-        let folders = libraries.iter().flat_map(fs::read_dir).flatten().flatten();
-        let modules = folders.map(|entry| entry.path().join("rsyslog"));
-        let modules: Vec<String> = modules
-            .filter(|path| path.is_dir())
-            .map(|path| path.to_str().unwrap().to_owned())
-            .collect();
-        collector.arg("-M").arg(modules.join(":"));
+        collector.arg("-M").arg(modules("rsyslog"));
         collector.spawn().unwrap()
     }
 }
