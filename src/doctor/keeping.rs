@@ -324,6 +324,21 @@ mod tests {
     }
 
     #[test]
+    fn how_far_the_kernel_confines_a_daemon_is_said_in_words() {
+        for (state, words) in [
+            ("full", "; Landlock keeps it to its files"),
+            ("partial", "as far as this kernel knows how to"),
+            ("none", "nothing but its unit confines it"),
+        ] {
+            let mut status = well();
+            status.landlock = state.into();
+            let point = running(status).point(NOW);
+            assert_eq!(point.state, State::Ok);
+            assert!(point.found.contains(words), "{state}: {point:?}");
+        }
+    }
+
+    #[test]
     fn a_daemons_faults_come_with_their_cures() {
         let point = running(with_fault("store_failing")).point(NOW);
         assert_eq!(point.state, State::Failed);
