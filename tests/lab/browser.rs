@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::https::PORT;
 use crate::network::{Lab, text};
 use crate::web::HOST;
@@ -28,6 +30,16 @@ pub fn look(lab: &Lab, query: &str, options: &[String]) {
         .find(|shown| !shown.trim().is_empty())
         .unwrap_or_default();
     assert!(shown.contains("<title>done</title>"), "{shown}");
+}
+
+/// That the script was asked for by the page that was looked at with this query.
+pub fn assert_referer(events: &[Value], query: &str) {
+    let script = events.iter().find(|event| event["target"] == TARGETS[2]);
+    let referer = script.unwrap()["referer"].as_str().unwrap();
+    assert!(
+        referer.ends_with(&format!("{}?{query}", TARGETS[0])),
+        "{referer}"
+    );
 }
 
 /// How to make it speak HTTP/3 from the start, to a server with this certificate: over QUIC it

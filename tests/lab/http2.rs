@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::namespaces::in_a_lab;
 use crate::network::{Lab, text, tools, wait_for};
 use crate::tap::Tap;
-use crate::web::{Access, CANARY, HOST, OTHER_HOST, Visitor, curl_to};
+use crate::web::{Access, CANARY, HOST, OTHER_HOST, Visitor, curl_to, nginx_config};
 
 #[test]
 fn clients_with_prior_knowledge_and_the_tap_agree_with_nginx() {
@@ -67,7 +67,7 @@ impl Server {
     fn nginx(lab: &Lab) -> Self {
         let folder = lab.folder().join("nginx-http2");
         fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("nginx.conf"), NGINX).unwrap();
+        fs::write(folder.join("nginx.conf"), nginx_config(NGINX)).unwrap();
         let mut nginx = lab.on("server", "nginx");
         nginx.args(["-e", "error.log", "-p"]).arg(&folder);
         nginx.arg("-c").arg(folder.join("nginx.conf"));
@@ -349,21 +349,6 @@ fn told(access: &Access) -> Option<Facts> {
 const PORT: u16 = 8082;
 
 const NGINX: &str = r#"
-daemon off;
-master_process off;
-user root root;
-pid nginx.pid;
-events {}
-http {
-    log_format facts escape=json '{"src":"$remote_addr","src_port":"$remote_port",'
-        '"method":"$request_method","host":"$host","target":"$request_uri",'
-        '"version":"$server_protocol","status":"$status"}';
-    access_log access.log facts;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
     http2_max_concurrent_streams 1000;
     server {
         listen 8082 http2;
@@ -371,7 +356,6 @@ http {
         location / { return 200 "hello\n"; }
         location /missing { return 404; }
     }
-}
 "#;
 
 const APACHE: &str = r#"

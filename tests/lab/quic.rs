@@ -110,14 +110,7 @@ fn assert_browser_is_read(lab: &Lab, server: &Server) {
     let events = assert_as_served(&tap, targets, || server.served());
     assert!(events.iter().all(is_of_quic), "{events:?}");
     assert!(events.iter().all(|event| event["version"] == "HTTP/3"));
-    let script = events
-        .iter()
-        .find(|event| event["target"] == browser::TARGETS[2]);
-    let referer = script.unwrap()["referer"].as_str().unwrap();
-    assert!(
-        referer.ends_with("/site/page.html?from=chromium"),
-        "{referer}"
-    );
+    browser::assert_referer(&events, "from=chromium");
 
     assert!(tap.stop().success());
     tap.configure(|config| config.split("[tls]").next().unwrap().to_owned());

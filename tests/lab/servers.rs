@@ -12,7 +12,7 @@ use crate::http3;
 use crate::https::PORT;
 use crate::network::{Lab, text, wait_for};
 use crate::proxy::certificate;
-use crate::web::{Access, Visitor};
+use crate::web::{Access, Visitor, nginx_config};
 
 #[test]
 fn readme_shows_key_logs_as_they_ran_here() {
@@ -95,7 +95,7 @@ impl Server {
     /// nginx, which logs no keys, with a certificate for every name below one.
     pub fn nginx(lab: &Lab) -> Self {
         let folder = folder(lab, "nginx-tls");
-        fs::write(folder.join("nginx.conf"), NGINX).unwrap();
+        fs::write(folder.join("nginx.conf"), nginx_config(NGINX)).unwrap();
         let mut nginx = lab.on("server", "nginx");
         nginx.args(["-e", "error.log", "-p"]).arg(&folder);
         nginx.arg("-c").arg(folder.join("nginx.conf"));
@@ -218,26 +218,10 @@ pub const CADDYFILE: &str = include_str!("programs/Caddyfile");
 const PYTHON: &str = include_str!("programs/server.py");
 const NODE: &str = include_str!("programs/server.js");
 const NGINX: &str = r#"
-daemon off;
-master_process off;
-user root root;
-pid nginx.pid;
-events {}
-http {
-    log_format facts escape=json '{"src":"$remote_addr","src_port":"$remote_port",'
-        '"method":"$request_method","host":"$host","target":"$request_uri",'
-        '"version":"$server_protocol","status":"$status"}';
-    access_log access.log facts;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
     server {
         listen 8443 ssl http2;
         ssl_certificate certificate.pem;
         ssl_certificate_key key.pem;
         location / { return 200 "hello\n"; }
     }
-}
 "#;

@@ -39,7 +39,7 @@ impl Web {
         let folder = lab.folder().join("nginx");
         fs::create_dir(&folder).unwrap();
         let config = folder.join("nginx.conf");
-        fs::write(&config, CONFIG).unwrap();
+        fs::write(&config, nginx_config(CONFIG)).unwrap();
         let process = lab
             .on("server", "nginx")
             .args(["-e", "error.log", "-p"])
@@ -160,8 +160,12 @@ pub fn url(host: &str, target: &str) -> String {
     format!("http://{host}{target}")
 }
 
-/// The configuration that runs.
-pub const CONFIG: &str = r#"
+/// The configuration of an nginx whose log a test can read, with this inside of `http`.
+pub fn nginx_config(http: &str) -> String {
+    NGINX.replace("HTTP", http)
+}
+
+const NGINX: &str = r#"
 daemon off;
 master_process off;
 user root root;
@@ -177,6 +181,12 @@ http {
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
+HTTP
+}
+"#;
+
+/// What it has inside of `http`.
+pub const CONFIG: &str = r#"
     keepalive_requests 100000;
     server {
         listen 80;
@@ -188,5 +198,4 @@ http {
         location /missing { return 404; }
         location /large { return 200 "$request_id$request_id$request_id$request_id\n"; }
     }
-}
 "#;
