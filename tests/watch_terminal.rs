@@ -109,6 +109,23 @@ fn an_event_that_arrives_is_shown_and_nothing_from_the_wire_drives_the_terminal(
 }
 
 #[test]
+fn a_terminal_whose_program_is_ended_from_elsewhere_is_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let terminal = Terminal::open(80, 24);
+    terminal.prepare(folder.path());
+    terminal.enter("stty -g >before; ./w");
+    terminal.shows("2 alerts wait");
+    let number = fs::read_to_string(terminal.folder.path().join("number")).unwrap();
+    let ended = Command::new("kill").arg(number.trim()).status();
+    assert!(ended.unwrap().success());
+    terminal.wait("the shell", |screen| !screen.contains("q quit"));
+    assert_eq!(terminal.say("#{alternate_on} #{cursor_flag}"), "0 1");
+    terminal.enter("echo $?; stty -g >after; cmp before after && echo as it was");
+    terminal.shows("\n0\nas it was\n");
+}
+
+#[test]
 fn the_copies_of_several_taps_are_looked_at_together() {
     let folder = tempfile::tempdir().unwrap();
     for tap in ["attic", "cellar"] {
@@ -234,7 +251,7 @@ impl Terminal {
     /// A short name for the command.
     fn prepare(&self, store: &Path) {
         let script = format!(
-            "#!/bin/sh\nexec {BINARY} watch --data {} -c none\n",
+            "#!/bin/sh\necho $$ >number\nexec {BINARY} watch --data {} -c none\n",
             store.display()
         );
         let path = self.folder.path().join("w");

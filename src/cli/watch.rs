@@ -1,10 +1,13 @@
 //! `canarytap watch`: live in a terminal, over SSH as well: lights, events, canaries, health.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use signal_hook::consts::{SIGHUP, SIGTERM};
 
 use crate::cli::watch::screen::Screen;
 use crate::cli::watch::view::{Source, View};
@@ -26,22 +29,33 @@ pub fn run(globals: &Globals, _args: &WatchArgs) -> CommandResult {
     }
     let source = Source::open(globals)?;
     let view = source.look()?;
+    let ended = until_ended().map_err(Failure::Output)?;
     // Puts the terminal back as it was, also on a panic.
     let mut terminal = ratatui::try_init().map_err(Failure::Output)?;
-    let outcome = live(&mut terminal, &source, view);
+    let outcome = live(&mut terminal, &source, view, &ended);
     ratatui::try_restore().map_err(Failure::Output)?;
     outcome.map(|()| Outcome::Done)
+}
+
+/// Becomes true when somebody else ends the program: then too the terminal has to be put back.
+fn until_ended() -> io::Result<Arc<AtomicBool>> {
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&ended))?;
+    }
+    Ok(ended)
 }
 
 fn live(
     terminal: &mut ratatui::DefaultTerminal,
     source: &Source,
     mut view: View,
+    ended: &AtomicBool,
 ) -> Result<(), Failure> {
     let began = Instant::now();
     let mut looked = Instant::now();
     let mut screen = Screen::default();
-    loop {
+    while !ended.load(Ordering::Relaxed) {
         terminal.draw(|frame| screen.draw(frame, &view, began.elapsed()))?;
         if event::poll(FRAME)? {
             match act(event::read()?) {
@@ -62,6 +76,7 @@ fn live(
             view = source.look()?;
         }
     }
+    Ok(())
 }
 
 /// What a key asks for.
