@@ -11,7 +11,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -116,13 +116,30 @@ fn a_terminal_whose_program_is_ended_from_elsewhere_is_as_it_was() {
     terminal.prepare(folder.path());
     terminal.enter("stty -g >before; ./w");
     terminal.shows("2 alerts wait");
-    let number = fs::read_to_string(terminal.folder.path().join("number")).unwrap();
-    let ended = Command::new("kill").arg(number.trim()).status();
+    let process = terminal.process();
+    let ended = Command::new("kill")
+        .arg(process.file_name().unwrap())
+        .status();
     assert!(ended.unwrap().success());
     terminal.wait("the shell", |screen| !screen.contains("q quit"));
     assert_eq!(terminal.say("#{alternate_on} #{cursor_flag}"), "0 1");
     terminal.enter("echo $?; stty -g >after; cmp before after && echo as it was");
     terminal.shows("\n0\nas it was\n");
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let terminal = Terminal::watching(folder.path(), 80, 24);
+    terminal.shows("2 alerts wait");
+    let process = terminal.process();
+    drop(terminal);
+    let limit = Instant::now() + PATIENCE;
+    while process.exists() {
+        assert!(Instant::now() < limit, "{} runs on", process.display());
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -257,6 +274,12 @@ impl Terminal {
         let path = self.folder.path().join("w");
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Where the system shows the command that runs.
+    fn process(&self) -> PathBuf {
+        let number = fs::read_to_string(self.folder.path().join("number")).unwrap();
+        Path::new("/proc").join(number.trim())
     }
 
     fn tmux(&self, arguments: &[&str]) -> String {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::consts::SIGTERM;
+use signal_hook::flag;
 
 use crate::cli::watch::screen::Screen;
 use crate::cli::watch::view::{Source, View};
@@ -37,12 +38,12 @@ pub fn run(globals: &Globals, _args: &WatchArgs) -> CommandResult {
     outcome.map(|()| Outcome::Done)
 }
 
-/// Becomes true when somebody else ends the program: then too the terminal has to be put back.
+/// Becomes true when somebody else ends the program: then too the terminal has to be put back. A
+/// second time ends it at once. Not for a terminal that is gone: there is nothing to put back.
 fn until_ended() -> io::Result<Arc<AtomicBool>> {
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&ended))?;
-    }
+    flag::register_conditional_default(SIGTERM, Arc::clone(&ended))?;
+    flag::register(SIGTERM, Arc::clone(&ended))?;
     Ok(ended)
 }
 
