@@ -214,28 +214,38 @@ fn coverage(tap: &Tap) -> Vec<Value> {
 }
 
 /// A bad mirror: it hands over no more than the first bytes of each frame, or loses some.
-struct Relay {
+pub struct Relay {
     over: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 const SHORT: i32 = 90;
-const WHOLE: i32 = 65_535;
+pub const WHOLE: i32 = 65_535;
 
 impl Relay {
     fn start(bytes: i32, loses_every: u32) -> Self {
+        let mut frames = 0u32;
+        Self::carry(bytes, move |frame| {
+            frames += 1;
+            (frames % loses_every != 0).then(|| frame.to_vec())
+        })
+    }
+
+    /// Sends on what `change` makes of each frame.
+    pub fn carry(
+        bytes: i32,
+        mut change: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let (mut from, mut to) = (open("port-server", bytes), open("mirror", bytes));
         let ended = Arc::clone(&over);
         let thread = thread::spawn(move || {
-            let mut frames = 0u32;
             while !ended.load(Ordering::Relaxed) {
                 let Ok(packet) = from.next_packet() else {
                     continue;
                 };
-                frames += 1;
-                if frames % loses_every != 0 {
-                    to.sendpacket(packet.data).unwrap();
+                if let Some(frame) = change(packet.data) {
+                    to.sendpacket(frame).unwrap();
                 }
             }
         });

@@ -33,6 +33,7 @@ mod https;
 mod https_pairs;
 mod idle;
 mod installed;
+mod kept_packets;
 mod keys;
 mod kills;
 mod lights;
