@@ -1,18 +1,12 @@
 //! The system clock, read here and nowhere else in the daemon.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::daemon::health::Moment;
 use crate::engine::frame::Timestamp;
-
-/// What systemd-timesyncd leaves behind once it has set the clock.
-const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
-/// Its folder: there while it runs.
-const TIMESYNC: &str = "/run/systemd/timesync";
 
 /// Reading both clocks takes less, unless somebody else ran in between.
 const QUICK: Duration = Duration::from_micros(100);
@@ -34,9 +28,9 @@ pub fn uptime() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Both clocks at one moment, and whether the first is set. They are read one after the other: of
-/// a few readings the one that was disturbed least.
-pub fn moment() -> Moment {
+/// Both clocks at one moment, by which the first is `synchronised` or not. They are read one after the
+/// other: of a few readings the one that was disturbed least.
+pub fn moment(synchronised: Option<bool>) -> Moment {
     let read = || {
         let before = uptime();
         let wall = now();
@@ -54,7 +48,7 @@ pub fn moment() -> Moment {
     Moment {
         wall,
         uptime: before + took / 2,
-        synchronised: is_synchronised(),
+        synchronised,
     }
 }
 
@@ -62,11 +56,4 @@ pub fn moment() -> Moment {
 pub fn boot_id() -> String {
     let read = fs::read_to_string(BOOT_ID).unwrap_or_default();
     read.trim().to_owned()
-}
-
-/// Whether the clock was set from the network; None where nobody says.
-pub fn is_synchronised() -> Option<bool> {
-    Path::new(TIMESYNC)
-        .is_dir()
-        .then(|| Path::new(SYNCHRONISED).exists())
 }

@@ -30,6 +30,7 @@ use crate::daemon::present::Present;
 use crate::daemon::queue::{Note, Queue};
 use crate::daemon::sandbox::Sandbox;
 use crate::daemon::status::{Remark, Status, StatusFile};
+use crate::daemon::synchrony::Synchrony;
 use crate::daemon::tap::{Tap, TapReport, TapSettings};
 use crate::daemon::timekeeper::Timekeeper;
 use crate::daemon::wear::Wear;
@@ -59,7 +60,9 @@ mod present;
 mod queue;
 mod sandbox;
 pub mod status;
+pub mod synchrony;
 mod tap;
+mod timedated;
 mod timekeeper;
 mod wear;
 
@@ -124,6 +127,7 @@ struct Daemon {
     chronicle: Chronicle,
     coverage: Tracker,
     timekeeper: Arc<Timekeeper>,
+    synchrony: Synchrony,
     wear: Wear,
     /// Room on the store's disk, and when it was last asked for.
     room: (Option<Room>, Instant),
@@ -156,6 +160,7 @@ impl Daemon {
             })?;
         store::make_directory(&config.store.directory).map_err(DaemonError::Store)?;
         let sandbox = enter_sandbox(&config);
+        let synchrony = Synchrony::start().map_err(DaemonError::System)?;
         let mut lights = Lighting::new();
         lights.open(&config.led)?;
         let queue = Arc::new(Queue::default());
@@ -167,8 +172,9 @@ impl Daemon {
         let first = Built::of(&config).map_err(DaemonError::Store)?;
         let (canaries, home) = (first.canaries, first.home);
         let bell = Arc::new(Notify::new());
-        let timekeeper = Arc::new(begin_time(&config));
-        let rung = (&bell, &timekeeper);
+        synchrony.wait();
+        let timekeeper = Arc::new(begin_time(&config, synchrony.now()));
+        let rung = (&bell, &timekeeper, &synchrony);
         let tap = start_tap(&config, first.matcher, &queue, &lights.activity, rung)?;
         let keys = start_keys(&config, &tap)?;
         let now = Instant::now();
@@ -186,6 +192,7 @@ impl Daemon {
             chronicle: Chronicle::default(),
             coverage: Tracker::new(clock::boot_id()),
             timekeeper,
+            synchrony,
             wear: Wear::new(now),
             room: (room, now),
             told: Vec::new(),
@@ -258,7 +265,7 @@ impl Daemon {
     fn look(&mut self) {
         let (tap, keeper) = (self.tap.report(), self.keeper.report());
         let keys = self.keys.report();
-        let set_up = set_up(&self.config);
+        let set_up = set_up(&self.config, self.synchrony.now());
         let now = Instant::now();
         let fault = self.lights.fault();
         let reports = Reports {
@@ -301,10 +308,13 @@ impl Daemon {
 
     /// Writes down what was wrong when, and which minutes were covered.
     fn note(&mut self, verdict: &Verdict, events: u64, now: Instant) {
-        let at = clock::moment();
+        let at = clock::moment(self.synchrony.now());
         self.timekeeper.look(at);
         for record in self.timekeeper.take_records() {
             say_clock(&record);
+            if record.step_micros.is_some() {
+                self.synchrony.ask_again();
+            }
             self.queue.note(Note::Clock(record));
         }
         for mut record in self.chronicle.note(&verdict.faults, now, at) {
@@ -458,7 +468,7 @@ impl Daemon {
         notify::stopping();
         let unread = self.keys.stop();
         let stopped = self.tap.stop().and(unread);
-        let at = clock::moment();
+        let at = clock::moment(self.synchrony.now());
         let events = self.tap.report().counters.events;
         if let Some(record) = self.coverage.end(at, events) {
             self.queue.note(Note::Coverage(record));
@@ -485,22 +495,22 @@ impl Daemon {
     }
 }
 
-fn set_up(config: &Config) -> SetUp {
+fn set_up(config: &Config, clock_synchronised: Option<bool>) -> SetUp {
     SetUp {
-        clock_synchronised: clock::is_synchronised(),
+        clock_synchronised,
         heads_only: config.capture.responses == Responses::Heads,
     }
 }
 
 /// The clock may have been set while no daemon ran.
-fn begin_time(config: &Config) -> Timekeeper {
+fn begin_time(config: &Config, synchronised: Option<bool>) -> Timekeeper {
     let boot = clock::boot_id();
     let known = StoreReader::open(&config.store.directory)
         .and_then(|reader| reader.records::<ClockRecord>(CLOCK, 0))
         .unwrap_or_default();
     let mut known = known.into_iter().map(|(_, record)| record);
     let before = known.rfind(|record| record.boot == boot);
-    Timekeeper::begin(boot, clock::moment(), before.as_ref())
+    Timekeeper::begin(boot, clock::moment(synchronised), before.as_ref())
 }
 
 fn say_clock(record: &ClockRecord) {
@@ -591,7 +601,7 @@ fn start_tap(
     matcher: Arc<Matcher>,
     queue: &Arc<Queue>,
     activity: &Activity,
-    (bell, timekeeper): (&Arc<Notify>, &Arc<Timekeeper>),
+    (bell, timekeeper, synchrony): (&Arc<Notify>, &Arc<Timekeeper>, &Synchrony),
 ) -> Result<Tap, DaemonError> {
     let settings = TapSettings::of(config).ok_or_else(|| {
         DaemonError::System(io::Error::other("the configuration names no interface"))
@@ -609,7 +619,7 @@ fn start_tap(
         matcher,
         Arc::clone(queue),
         activity.clone(),
-        (Arc::clone(bell), Arc::clone(timekeeper)),
+        (Arc::clone(bell), Arc::clone(timekeeper), synchrony.clone()),
     )
     .map_err(DaemonError::Capture)
 }

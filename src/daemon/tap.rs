@@ -14,6 +14,7 @@ use crate::capture::{
 use crate::config::Config;
 use crate::daemon::clock;
 use crate::daemon::queue::{Queue, QueueSink};
+use crate::daemon::synchrony::Synchrony;
 use crate::daemon::timekeeper::{Evener, Timekeeper};
 use crate::engine::app::tls::keylog::KeyLogEntry;
 use crate::engine::canary::Matcher;
@@ -133,7 +134,7 @@ impl Tap {
         matcher: Arc<Matcher>,
         queue: Arc<Queue>,
         activity: Activity,
-        (bell, timekeeper): (Arc<Notify>, Arc<Timekeeper>),
+        (bell, timekeeper, synchrony): (Arc<Notify>, Arc<Timekeeper>, Synchrony),
     ) -> Result<Self, CaptureError> {
         let shared = Arc::new(Shared {
             bell,
@@ -162,6 +163,7 @@ impl Tap {
             queue,
             activity,
             evener: Evener::new(timekeeper),
+            synchrony,
         };
         worker.open_first()?;
         let thread = thread::Builder::new()
@@ -268,6 +270,7 @@ struct Worker {
     queue: Arc<Queue>,
     activity: Activity,
     evener: Evener,
+    synchrony: Synchrony,
 }
 
 impl Worker {
@@ -390,11 +393,12 @@ impl Worker {
             return;
         };
         let until = self.looked.unwrap_or_else(Instant::now) + LOOK;
+        let now = || clock::moment(self.synchrony.now());
         let mut frames = 0u32;
         loop {
             match live.next(LOOK) {
                 Ok(Next::Frame(mut frame)) => {
-                    frame.time = self.evener.even(frame.time, clock::moment);
+                    frame.time = self.evener.even(frame.time, now);
                     let times = &self.evener.times;
                     let mut sink = QueueSink::new(&self.queue, &self.activity, times);
                     self.engine.on_frame(&frame, &mut sink);
@@ -422,12 +426,13 @@ impl Worker {
     fn drain(&mut self) {
         let Some(live) = &mut self.live else { return };
         let began = Instant::now();
+        let now = || clock::moment(self.synchrony.now());
         let stopped = self.evener.now(clock::uptime());
         let mut silent_since = began;
         while silent_since.elapsed() < DRAIN_WAIT && began.elapsed() < DRAIN_MAX {
             match live.next(DRAIN_WAIT) {
                 Ok(Next::Frame(mut frame)) => {
-                    frame.time = self.evener.even(frame.time, clock::moment);
+                    frame.time = self.evener.even(frame.time, now);
                     if frame.time > stopped {
                         return;
                     }

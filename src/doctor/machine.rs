@@ -9,7 +9,7 @@ use rustix::fs::{StatVfs, StatVfsMountFlags, statvfs};
 
 use crate::config::units::bytes_text;
 use crate::config::{LedConfig, LedDriver, StoreConfig};
-use crate::daemon::clock;
+use crate::daemon::synchrony;
 use crate::doctor::point::Point;
 use crate::engine::frame::Timestamp;
 use crate::led::{self, FoundLights, FoundPin, Holder, LedError};
@@ -106,7 +106,7 @@ fn pin_text(found: &FoundPin) -> String {
     format!("{} on pin {}{held}", found.what, found.pin)
 }
 
-/// Who keeps the clock, and whether it is set.
+/// Who says how the clock is, and whether it is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Keeper {
     name: &'static str,
@@ -115,11 +115,10 @@ struct Keeper {
 
 /// The clock's point.
 pub(super) fn clock_point(now: Timestamp) -> Point {
-    let timesyncd = clock::is_synchronised().map(|set| Keeper {
-        name: "systemd-timesyncd",
-        set,
-    });
-    judge_clock(timesyncd.or_else(chrony), now)
+    let said_by = |name| move |set| Keeper { name, set };
+    let keeper = synchrony::by_kernel().map(said_by("the kernel"));
+    let keeper = keeper.or_else(|| synchrony::by_timesyncd().map(said_by("systemd-timesyncd")));
+    judge_clock(keeper.or_else(chrony), now)
 }
 
 /// What chrony says, where it runs.
@@ -159,16 +158,16 @@ fn judge_clock(keeper: Option<Keeper>, now: Timestamp) -> Point {
     }
     match keeper {
         Some(Keeper { name, set: true }) => {
-            Point::ok(CLOCK, format!("{name} keeps it synchronised"))
+            Point::ok(CLOCK, format!("{name} says that it is synchronised"))
         }
         Some(Keeper { name, set: false }) => Point::warning(
             CLOCK,
-            format!("{name} has not set it yet: times in the log may be wrong"),
+            format!("{name} says that it is not synchronised: times in the log may be wrong"),
             "let the tap reach a time server (timedatectl shows which)",
         ),
         None => Point::not_looked_at(
             CLOCK,
-            "neither systemd-timesyncd nor chrony runs to say whether it is synchronised",
+            "neither systemd-timedated nor a time service is there to say whether it is synchronised",
             "timedatectl says it; sudo apt install systemd-timesyncd keeps it so",
         ),
     }

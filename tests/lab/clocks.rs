@@ -153,7 +153,7 @@ impl Tap<'_> {
 }
 
 /// The daemon's clock.
-struct Clock {
+pub struct Clock {
     offset: PathBuf,
 }
 
@@ -161,17 +161,24 @@ struct Clock {
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 
 impl Clock {
+    /// One that systemd-timesyncd keeps.
     fn slow_by(tap: &Tap<'_>, seconds: i64) -> Self {
         let folder = Path::new(SYNCHRONISED).parent().unwrap();
         fs::create_dir_all(folder).unwrap(); // the lab has a /run of its own
+        Self::set_by(tap, -seconds)
+    }
+
+    /// One that nobody keeps.
+    pub fn set_by(tap: &Tap<'_>, seconds: i64) -> Self {
         let clock = Self {
             offset: tap.data().join("clock"), // the daemon confines itself to its own files
         };
-        clock.set(-seconds);
+        clock.set(seconds);
         clock
     }
 
-    fn set(&self, seconds: i64) {
+    /// Sets it by so much.
+    pub fn set(&self, seconds: i64) {
         let new = self.offset.with_extension("new");
         fs::write(&new, format!("{seconds:+}\n")).unwrap();
         fs::rename(&new, &self.offset).unwrap();
@@ -181,7 +188,8 @@ impl Clock {
         fs::write(SYNCHRONISED, "").unwrap();
     }
 
-    fn give_to(&self, command: &mut Command) {
+    /// Makes it the clock of a program.
+    pub fn give_to(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", library())
             .env("FAKETIME_TIMESTAMP_FILE", &self.offset)

@@ -56,6 +56,7 @@ mod setup;
 mod sinks;
 mod ssh;
 mod tap;
+mod timedated;
 mod tls;
 mod variants;
 mod visits;
