@@ -20,8 +20,8 @@ use std::thread;
 
 use canarytap::pull::{Client, CopyHome, PullError, Pulled, serve};
 use canarytap::store::{
-    Acknowledge, EventQuery, EventRecord, Incoming, Store, StoreCopy, StoreError, StoreOptions,
-    StoreReader, StoredCanary,
+    Acknowledge, Broken, EventQuery, EventRecord, Incoming, Store, StoreCopy, StoreError,
+    StoreOptions, StoreReader, StoredCanary, Verification,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -89,6 +89,11 @@ impl Desk {
         CopyHome::open(&self.copies(), "pi").unwrap()
     }
 
+    fn verified(&self) -> Verification {
+        let reader = StoreReader::open(&self.copy()).unwrap();
+        reader.verify(&[]).unwrap()
+    }
+
     fn pull(&self) -> Result<Pulled, PullError> {
         pull_from(&self.tap(), &self.home(), u64::MAX, LIMIT)
     }
@@ -109,7 +114,8 @@ impl Desk {
         let name = format!("{of}.pcapng");
         fs::create_dir_all(self.tap().join("evidence")).unwrap();
         fs::write(self.tap().join("evidence").join(&name), bytes).unwrap();
-        let evidence = json!({"file": name, "bytes": bytes.len(), "sha256": sha256(bytes)});
+        let evidence =
+            json!({"file": name, "bytes": bytes.len(), "sha256": sha256(bytes), "state": "kept"});
         let detail = json!({"of": of, "time": at(of).to_string(), "evidence": evidence});
         self.store.add_records("detail", &[detail]).unwrap();
         name
@@ -253,6 +259,9 @@ fn a_connection_that_breaks_anywhere_costs_nothing_but_another_pull() {
     let mut broken = 0;
     while let Err(error) = pull_from(&desk.tap(), &desk.home(), bytes, LIMIT) {
         assert!(matches!(error, PullError::Connection(_)), "{error}");
+        if desk.copy().join("events.db").exists() {
+            assert_eq!(desk.verified().broken, None);
+        }
         bytes = bytes * 5 / 4 + 97;
         broken += 1;
     }
@@ -260,10 +269,32 @@ fn a_connection_that_breaks_anywhere_costs_nothing_but_another_pull() {
     assert_eq!(events(&desk.copy()), events(&desk.tap()));
     let kept = fs::read(desk.copy().join("evidence/1.pcapng")).unwrap();
     assert_eq!(kept, vec![7; 700_000]);
+    let verified = desk.verified();
+    assert_eq!((verified.files, verified.files_awaited), (1, 0));
     assert_eq!(
         fs::read_dir(desk.copy().join("evidence")).unwrap().count(),
         1
     );
+    fs::remove_file(desk.copy().join("evidence/1.pcapng")).unwrap();
+    let broken = desk.verified().broken;
+    assert!(
+        matches!(broken, Some(Broken::FileMissing { of: 1, .. })),
+        "{broken:?}"
+    );
+}
+
+#[test]
+fn packets_that_a_pull_did_not_come_to_are_waited_for_and_not_missing() {
+    let mut desk = Desk::filled();
+    desk.pull().unwrap();
+    desk.keep(1, &vec![7; 700_000]);
+    pull_from(&desk.tap(), &desk.home(), 100_000, LIMIT).unwrap_err();
+    let verified = desk.verified();
+    assert_eq!(verified.broken, None);
+    assert_eq!((verified.files, verified.files_awaited), (0, 1));
+    desk.pull().unwrap();
+    let verified = desk.verified();
+    assert_eq!((verified.files, verified.files_awaited), (1, 0));
 }
 
 #[test]

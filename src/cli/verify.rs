@@ -87,6 +87,7 @@ fn packets(verification: &Verification) -> String {
     let Verification {
         files,
         files_pruned,
+        files_awaited,
         ..
     } = verification;
     let mut text = match files {
@@ -96,6 +97,11 @@ fn packets(verification: &Verification) -> String {
     if *files_pruned > 0 {
         text.push_str(&format!(
             "           {files_pruned} more were deleted for want of room, as the records say\n"
+        ));
+    }
+    if *files_awaited > 0 {
+        text.push_str(&format!(
+            "           {files_awaited} more were not pulled yet: the next canarytap pull brings them\n"
         ));
     }
     text

@@ -70,6 +70,9 @@ impl<'a, R: BufRead, W: Write> Client<'a, R, W> {
         self.canaries(&mut copy)?;
         self.present(&mut copy)?;
         self.files(&copy)?;
+        if let Some(head) = &self.pulled.head {
+            copy.has_packets_up_to(head.seq)?;
+        }
         Ok(self.pulled)
     }
 

@@ -208,6 +208,19 @@ impl StoreCopy {
         outgoing::digest_of(&self.connection, file).map_err(|error| self.wrong(error))
     }
 
+    /// Notes that the packets of all links up to `seq` were asked for.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn has_packets_up_to(&mut self, seq: u64) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('packets', ?1)")?
+                .execute([seq])
+                .map(drop)
+        })
+    }
+
     /// The last link may say something of the next.
     fn recall(&self, walk: &mut Walk) -> Result<(), StoreError> {
         let Some(seq) = walk.head.as_ref().map(|head| head.seq) else {

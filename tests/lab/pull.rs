@@ -1,13 +1,12 @@
 //! The log pulled from the tap over a real sshd, with a key that can pull and do nothing else.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
 
 use rusqlite::Connection;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::installed::{Installed, MEMBER};
@@ -49,21 +48,35 @@ fn a_pull_that_is_cut_off_at_any_instant_goes_on_with_the_next() {
             let (_web, tap) = (Web::start(lab), Installed::running(lab));
             let laptop = Laptop::new(lab, &tap, "laptop");
             fill(lab, &tap, if is_long() { 20_000 } else { 5_000 });
-            let cuts = if is_long() { 50 } else { 8 };
+            let mut random = Random(now());
+            let whole = laptop.pull_cut_after("whole", u64::MAX);
+            assert!(whole.success, "{whole:?}");
+            let (copies, cuts) = if is_long() { (10, 5) } else { (2, 4) };
             let (mut cut_off, mut begun) = (0, 0);
-            for _ in 0..cuts {
-                // From the first handshake to about what a whole pull takes.
-                let instant = Duration::from_millis(now() / 1000 % 1500);
-                cut_off += u32::from(laptop.is_cut_off_at(instant));
-                begun += u32::from(laptop.events("pi") > 0);
-                see_visits(lab, &tap, alerts(&tap).len() + 1);
+            for copy in 0..copies {
+                let name = format!("copy{copy}");
+                let mut left = whole.bytes;
+                for _ in 0..cuts {
+                    let pull = laptop.pull_cut_after(&name, random.up_to(left));
+                    // What comes with each pull again, before there is anything new.
+                    left = (left - pull.bytes).max(HANDSHAKE);
+                    cut_off += u32::from(!pull.success);
+                    begun += u32::from(laptop.is_part_of(&name, &log_of(&tap)));
+                    see_visits(lab, &tap, alerts(&tap).len() + 1);
+                }
+                laptop.pull(&["--name", &name]);
+                assert_eq!(laptop.log(&name), log_of(&tap));
+                let files = laptop.verify(&name);
+                assert!(files.contains(" files, each as"), "{files}");
+                assert!(!files.contains("not pulled yet"), "{files}");
             }
-            laptop.pull(&[]);
-            assert_eq!(laptop.log("pi"), log_of(&tap));
             figure(&format!(
-                "{cut_off} of {cuts} pulls cut off, {begun} with events kept by then; {} in the end",
-                laptop.events("pi")
+                "{cut_off} of {} pulls cut off within {} bytes, {begun} with events kept by then",
+                copies * cuts,
+                whole.bytes
             ));
+            assert!(cut_off * 10 >= copies * cuts * 9, "{cut_off}");
+            assert!(begun > copies, "{begun}");
         },
     );
 }
@@ -222,20 +235,62 @@ impl<'lab> Laptop<'lab> {
         log.iter().filter(|event| event["kind"] == "visit").count() as u64
     }
 
-    /// Pulls until the instant at which ssh is killed. Whether there was still something to cut.
-    fn is_cut_off_at(&self, instant: Duration) -> bool {
-        let mut pull = self
-            .pull_command(&[])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        thread::sleep(instant);
-        for ssh in children_of(&pull) {
-            // It may have ended by itself.
-            let _ended = kill_process(ssh, Signal::KILL);
+    /// Pulls over a connection that breaks once so many bytes have come from the tap.
+    fn pull_cut_after(&self, name: &str, bytes: u64) -> CutPull {
+        let [limit, carried, cutter] =
+            ["limit", "carried", "cutter"].map(|file| self.folder.join(file));
+        fs::write(&limit, bytes.to_string()).unwrap();
+        fs::write(&carried, "").unwrap();
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/programs/cut.py");
+        let line = format!(
+            "#!/bin/sh\nexec /usr/bin/python3 {} 127.0.0.1 2222 {} {}\n",
+            program.display(),
+            limit.display(),
+            carried.display()
+        );
+        fs::write(&cutter, line).unwrap();
+        fs::set_permissions(&cutter, Permissions::from_mode(0o755)).unwrap();
+        let through = format!("{} -o ProxyCommand={}", self.ssh, cutter.display());
+        let mut pull = self.command(&["pull", "--name", name, "--ssh", &through]);
+        let output = pull.arg(format!("{MEMBER}@127.0.0.1")).output().unwrap();
+        CutPull {
+            success: output.status.success(),
+            bytes: wait_for("what was carried", || {
+                let carried = fs::read_to_string(&carried).ok()?;
+                carried.parse().ok()
+            }),
+            message: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
-        !pull.wait().unwrap().success()
+    }
+
+    /// Whether there is a copy. It is whole as far as it goes: it verifies, nothing is there twice,
+    /// and all of it is on the tap.
+    fn is_part_of(&self, name: &str, tap: &[Value]) -> bool {
+        if !self.store.join(name).join("events.db").exists() {
+            return false;
+        }
+        self.verify(name);
+        let log = self.log(name);
+        let seqs: Vec<u64> = log
+            .iter()
+            .map(|event| event["seq"].as_u64().unwrap())
+            .collect();
+        assert!(
+            seqs.is_sorted_by(|before, after| before < after),
+            "{seqs:?}"
+        );
+        let there: BTreeSet<u64> = tap
+            .iter()
+            .map(|event| event["seq"].as_u64().unwrap())
+            .collect();
+        assert!(seqs.iter().all(|seq| there.contains(seq)));
+        !seqs.is_empty()
+    }
+
+    fn verify(&self, name: &str) -> String {
+        let mut command = self.lab.on("tap", env!("CARGO_BIN_EXE_canarytap"));
+        command.arg("--data").arg(self.store.join(name));
+        text(command.arg("verify").output().unwrap())
     }
 
     fn refused(&self) -> String {
@@ -252,14 +307,6 @@ impl<'lab> Laptop<'lab> {
         lines(&text(
             command.args(["log", "--format", "jsonl"]).output().unwrap(),
         ))
-    }
-
-    /// How many events are there, if there is a copy.
-    fn events(&self, name: &str) -> usize {
-        match self.store.join(name).join("events.db").exists() {
-            true => self.log(name).len(),
-            false => 0,
-        }
     }
 
     /// Alerts in the copy, which must be those of the tap.
@@ -339,6 +386,32 @@ impl<'lab> Laptop<'lab> {
     }
 }
 
+/// What became of a pull.
+#[derive(Debug)]
+struct CutPull {
+    success: bool,
+    /// What came from the tap, with what ssh adds.
+    bytes: u64,
+    #[expect(dead_code, reason = "shown where it fails")]
+    message: String,
+}
+
+/// About what comes from the tap before the first answer.
+const HANDSHAKE: u64 = 4000;
+
+/// Numbers that are other ones in each run (xorshift64).
+struct Random(u64);
+
+impl Random {
+    /// From 1 on.
+    fn up_to(&mut self, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        1 + self.0 % most
+    }
+}
+
 /// The line of README, up to the key.
 const AUTHORIZED: &str = r#"restrict,command="canarytap serve-pull""#;
 
@@ -375,14 +448,6 @@ fn fill(lab: &Lab, tap: &Installed<'_>, count: usize) {
         // A visit takes along to the disk what waits for it.
         see_visits(lab, tap, alerts(tap).len() + 1);
     }
-}
-
-fn children_of(process: &Child) -> Vec<Pid> {
-    let id = process.id();
-    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-    let children = children.unwrap_or_default(); // it has ended
-    let ids = children.split_whitespace().filter_map(|id| id.parse().ok());
-    ids.filter_map(Pid::from_raw).collect()
 }
 
 fn log_of(tap: &Installed<'_>) -> Vec<Value> {
