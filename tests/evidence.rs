@@ -43,7 +43,7 @@ struct Kept {
 
 #[test]
 fn the_packets_of_each_visit_replay_to_the_same_visit() {
-    let (files, wrong) = each_case(&|kept, visit| {
+    let (files, wrong) = each_of(cases(), 100, &|kept, visit| {
         let output = kept.replayed(visit);
         let same = lines(&output.stdout)
             .into_iter()
@@ -66,7 +66,7 @@ fn tshark_finds_the_request_of_each_visit_in_its_packets() {
     let (looked, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let mut cases = cases();
     cases.retain(|case| whole || TSHARK_SAMPLE.contains(&case.name.as_str()));
-    each_of(cases, &|kept, visit| {
+    each_of(cases, 20, &|kept, visit| {
         if visit["method"] == "GET" || visit["method"] == "HEAD" {
             looked.fetch_add(1, Ordering::Relaxed);
             if !kept.read_by_tshark(visit).contains(&ends(visit)) {
@@ -81,6 +81,7 @@ fn tshark_finds_the_request_of_each_visit_in_its_packets() {
     assert!(looked.load(Ordering::Relaxed) >= least, "{looked:?}");
     let known = known_differences();
     let mut wrong = found.into_inner().unwrap();
+    wrong.remove(LOST_BEHIND_FRAMES_THAT_WENT);
     wrong.retain(|case, visits: &mut Vec<String>| {
         let known = known.iter().filter(|(pattern, _)| is_like(case, pattern));
         visits.len() > known.map(|(_, fewer)| *fewer).sum()
@@ -125,6 +126,10 @@ fn is_like(name: &str, pattern: &str) -> bool {
     }
     rest.is_empty() || pattern.ends_with('*')
 }
+
+/// Its request comes behind a body of 3 MB, the middle of which had to go (`missed` says so): tshark
+/// finds no place again there.
+const LOST_BEHIND_FRAMES_THAT_WENT: &str = "http1-body-large";
 
 /// One of each kind, those with secrets among them.
 const TSHARK_SAMPLE: [&str; 14] = [
@@ -217,16 +222,11 @@ fn case(name: &str) -> Case {
     cases.find(|case| case.name == name).unwrap()
 }
 
-/// Keeps every case, and holds each visit with a file against `check`. How many there were, and
-/// what is wrong.
-fn each_case(check: &Check<'_>) -> (usize, Vec<String>) {
-    each_of(cases(), check)
-}
-
 type Check<'a> = dyn Fn(&Kept, &Value) -> Option<String> + Sync + 'a;
 
-/// The same with some of them.
-fn each_of(cases: Vec<Case>, check: &Check<'_>) -> (usize, Vec<String>) {
+/// Keeps these cases, and holds about `some` visits of each against `check`, if it has so many. How
+/// many there were, and what is wrong.
+fn each_of(cases: Vec<Case>, some: usize, check: &Check<'_>) -> (usize, Vec<String>) {
     let cases = Mutex::new(cases.into_iter());
     let found = Mutex::new((0, Vec::new()));
     std::thread::scope(|scope| {
@@ -236,7 +236,7 @@ fn each_of(cases: Vec<Case>, check: &Check<'_>) -> (usize, Vec<String>) {
                     let Some(case) = cases.lock().unwrap().next() else {
                         return;
                     };
-                    let (files, wrong) = case.check(check);
+                    let (files, wrong) = case.check(some, check);
                     let mut found = found.lock().unwrap();
                     found.0 += files;
                     found.1.extend(wrong);
@@ -248,11 +248,11 @@ fn each_of(cases: Vec<Case>, check: &Check<'_>) -> (usize, Vec<String>) {
 }
 
 impl Case {
-    fn check(&self, check: &dyn Fn(&Kept, &Value) -> Option<String>) -> (usize, Vec<String>) {
+    fn check(&self, some: usize, check: &Check<'_>) -> (usize, Vec<String>) {
         let kept = self.keep();
         let mut wrong = Vec::new();
-        // Of the hundreds of alike connections of a flood about a hundred are looked at.
-        let some = kept.visits.iter().step_by(1 + kept.visits.len() / 100);
+        // Of the hundreds of alike connections of a flood a part is enough.
+        let some = kept.visits.iter().step_by(1 + kept.visits.len() / some);
         let checked = some.len();
         for visit in some {
             let file = kept.file(visit);
@@ -364,14 +364,9 @@ impl Kept {
     }
 }
 
-/// Connections whose beginning is too long for what is kept before anything watched was met; and
-/// connections of QUIC whose packets are kept by addresses and ports alone, so that one that moves
-/// leaves its beginning behind, and two at once on the same ports share a file.
-const BEYOND_BOUNDS: [&str; 5] = [
+/// Connections whose beginning is too long for what is kept before anything watched was met.
+const BEYOND_BOUNDS: [&str; 2] = [
     "http2-continuation-flood",
-    "quic-migration",
-    "quic-port-again",
-    "quic-rebinding",
     "tcp-hole-beyond-the-bound-in-bytes",
 ];
 

@@ -15,7 +15,7 @@ pub fn tls_hello(bytes: &[u8]) {
         assert!(hello.server_name().is_none_or(|name| !name.is_empty()));
         assert!(hello.protocols().map(<[u8]>::len).sum::<usize>() <= bytes.len());
         assert!(hello.ciphers.iter().count() <= bytes.len() / 2);
-        for carrier in [Carrier::Tcp, Carrier::Quic] {
+        for carrier in [Carrier::Tcp, Carrier::Quic(1)] {
             check_ja4(&ja4(&hello, carrier));
         }
     }

@@ -2,10 +2,11 @@
 
 use super::Engine;
 use crate::engine::app::Session;
+use crate::engine::app::quic::Belongs;
 use crate::engine::app::tls::keylog::KeyLogEntry;
 use crate::engine::event::{EventSink, Kept, Source};
 use crate::engine::frame::Frame;
-use crate::engine::recorder::{KeepPackets, Place, Recorder, Signs, Told};
+use crate::engine::recorder::{HandOver, KeepPackets, Place, Recorder, Signs, Told};
 use crate::engine::reporter::{Keeps, ToKeep};
 use crate::engine::transport::{FlowKey, FlowTable, Seen, Segment};
 
@@ -118,23 +119,52 @@ pub(super) fn of_segment(segment: &Segment<'_>, seen: Seen) -> Place {
     }
 }
 
-/// What a datagram's frame is to those between the same endpoints, which count as one connection.
-pub(super) fn of_datagrams(flows: &FlowTable<Session>, key: &FlowKey) -> Place {
-    let tag = flows.connections(key).0 ^ DATAGRAMS;
+/// What a datagram's frame is to its connection. Where that is still to begin, it waits under what
+/// `endpoints` are called.
+pub(super) fn of_datagram(belongs: Belongs, watched: bool, endpoints: impl Fn() -> u64) -> Place {
+    let tag = belongs.number.map_or_else(endpoints, tag_of);
     Place {
         tag,
         endpoints: tag,
-        watched: false,
-        opens: false,
+        watched,
+        opens: belongs.opens && !belongs.follows,
         signs: Signs::default(),
         fragments: 0,
     }
 }
 
-/// What names all connections between an event's endpoints, and the newest of them.
+/// The frames that turned out to be of a datagram's connection.
+pub(super) fn handed_over(belongs: Belongs, endpoints: impl Fn() -> u64) -> [Option<HandOver>; 2] {
+    let Some(to) = belongs.number.map(tag_of) else {
+        return [None; 2];
+    };
+    let early = belongs.follows.then(|| HandOver {
+        from: endpoints(),
+        to,
+        begins: belongs.opens,
+    });
+    let joined = belongs.joined.map(|number| HandOver {
+        from: tag_of(number),
+        to,
+        begins: false,
+    });
+    [early, joined]
+}
+
+/// What names datagrams between two endpoints as long as their connection is not known.
+pub(super) fn waiting_between(flows: &FlowTable<Session>, key: &FlowKey) -> u64 {
+    flows.connections(key).0 ^ DATAGRAMS
+}
+
+/// What names a connection of datagrams, which may move from endpoint to endpoint.
+const fn tag_of(connection: u64) -> u64 {
+    connection.rotate_left(32) ^ DATAGRAMS
+}
+
+/// What names all connections between an event's endpoints, or its connection alone, and the newest
+/// of them.
 fn tags(flows: &FlowTable<Session>, event: &ToKeep) -> (u64, Option<u64>) {
-    if event.datagrams {
-        let tag = of_datagrams(flows, &event.key).tag;
+    if let Some(tag) = event.connection.map(tag_of) {
         return (tag, Some(tag));
     }
     flows.connections(&event.key)

@@ -16,7 +16,7 @@ use crate::engine::event::EventSink;
 use crate::engine::frame::{Frame, Timestamp};
 use crate::engine::limits::Limits;
 use crate::engine::net::{Decoder, IpPacket, Plain};
-use crate::engine::recorder::{Place, Recorder};
+use crate::engine::recorder::{HandOver, Place, Recorder};
 use crate::engine::reporter::Reporter;
 use crate::engine::transport::{
     Attention, Copies, Datagram, FiveTuple, FlowKey, FlowTable, Segment,
@@ -138,8 +138,12 @@ impl Engine {
         decoder.on_frame(frame, counters, &mut |packet, counters| {
             way.on_packet(packet, counters);
         });
-        let (seen, reads) = (way.seen, way.reads);
-        if let Some(recorder) = &self.recorder {
+        let (seen, reads, handed_over) = (way.seen, way.reads, way.handed_over);
+        if let Some(recorder) = &mut self.recorder {
+            handed_over
+                .iter()
+                .flatten()
+                .for_each(|one| recorder.hand_over(one));
             let is_kept = |place: &Place| reads || recorder.knows(place.tag);
             // What is told with its last frame may be read no more behind it.
             let seen = seen.filter(|place| is_kept(place) || self.reporter.has_to_keep());
@@ -163,6 +167,7 @@ impl Engine {
             records: self.recorder.is_some(),
             seen: None,
             reads: true,
+            handed_over: [None; 2],
         };
         (&mut self.decoder, &mut self.counters, way)
     }
@@ -293,6 +298,8 @@ struct Way<'a, K> {
     seen: Option<Place>,
     /// Whether that connection is read, or may be.
     reads: bool,
+    /// Earlier frames that turned out to be of it.
+    handed_over: [Option<HandOver>; 2],
 }
 
 impl<K: EventSink> Way<'_, K> {
@@ -337,17 +344,16 @@ impl<K: EventSink> Way<'_, K> {
         counters.datagrams += 1;
         let mut handler = self.reporter.handler(self.sink);
         let mut observer = handler.reading(counters);
-        let before = self.quic.len();
-        self.quic.on_datagram(datagram, self.time, &mut observer);
+        let belongs = self.quic.on_datagram(datagram, self.time, &mut observer);
         self.flows.leave_room_for(self.quic.heap_bytes());
-        if self.records {
-            let key = FlowKey::between(datagram.src, datagram.dst);
-            self.seen = Some(Place {
-                watched: self.reporter.take_attention() == Attention::Watched,
-                opens: self.quic.len() > before,
-                ..keeping::of_datagrams(self.flows, &key)
-            });
-            self.reads = self.quic.reads(&key);
+        if let Some(belongs) = belongs.filter(|_| self.records) {
+            let key = || FlowKey::between(datagram.src, datagram.dst);
+            let endpoints = || keeping::waiting_between(self.flows, &key());
+            let watched = self.reporter.take_attention() == Attention::Watched;
+            self.seen = Some(keeping::of_datagram(belongs, watched, endpoints));
+            self.handed_over = keeping::handed_over(belongs, endpoints);
+            // Who it is of is not known yet, or it is of a connection that is read.
+            self.reads = belongs.number.is_none_or(|number| self.quic.reads(number));
         }
     }
 

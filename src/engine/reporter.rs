@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crate::engine::app::tls::closed;
 use crate::engine::app::tls::facts::TlsFacts;
-use crate::engine::app::tls::ja4::Carrier;
 use crate::engine::app::tls::keylog::{KeyLabel, KeyLogEntry};
 use crate::engine::app::tls::secrets::Secrets;
 use crate::engine::app::{Observer, RequestHead, Session};
@@ -46,8 +45,8 @@ pub(super) struct Keeps {
 /// An event whose packets are to be kept.
 pub(super) struct ToKeep {
     pub(super) key: FlowKey,
-    /// Whether it came in datagrams.
-    pub(super) datagrams: bool,
+    /// The number of its connection, where that is not named by its endpoints.
+    pub(super) connection: Option<u64>,
     pub(super) told: Told,
 }
 
@@ -332,7 +331,7 @@ impl<K: EventSink> Reading<'_, K> {
         let lines = lines.map(|facts| self.lines_of(facts)).unwrap_or_default();
         self.reporter.to_keep.push(ToKeep {
             key: FlowKey::between(context.src, context.dst),
-            datagrams: facts.is_some_and(|facts| facts.carrier == Carrier::Quic),
+            connection: facts.and_then(|facts| facts.carrier.connection()),
             told: Told {
                 id,
                 time: context.time,

@@ -57,6 +57,15 @@ pub(super) struct Place {
     pub(super) fragments: u64,
 }
 
+/// Frames that were put under one tag and turned out to be of a connection with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HandOver {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    /// Whether that connection begins with the first of them.
+    pub(super) begins: bool,
+}
+
 /// Keeps frames for events.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -169,6 +178,21 @@ impl Recorder {
             }
         }
         self.keep_bounds();
+    }
+
+    /// What waits under a connection's other name is of it.
+    pub(super) fn hand_over(&mut self, one: &HandOver) {
+        let Self {
+            undecided, tracks, ..
+        } = self;
+        match tracks.get_mut(&one.to) {
+            None => undecided.rename(one),
+            Some(track) => {
+                let before = track.heap_bytes();
+                undecided.take_all(one.from, |frame| track.push(&frame));
+                self.bytes = self.bytes - before + track.heap_bytes();
+            }
+        }
     }
 
     /// Events of a connection that no frame of it completed: its keys came, or it ended.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use crate::engine::event::{KeptFrame, Source};
 use crate::engine::frame::Timestamp;
+use crate::engine::recorder::HandOver;
 
 /// The ring.
 #[derive(Debug, Default)]
@@ -121,6 +122,19 @@ impl Ring {
             });
         }
         whole
+    }
+
+    /// What stands under one tag stands under another from now on.
+    pub(super) fn rename(&mut self, one: &HandOver) {
+        let mut begins = one.begins;
+        for entry in self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.tag == one.from)
+        {
+            (entry.tag, entry.endpoints) = (one.to, one.to);
+            entry.is_first = std::mem::take(&mut begins);
+        }
     }
 
     /// Overwrites the oldest until `length` bytes in a row and one entry are free.

@@ -79,6 +79,10 @@ impl Scene {
         }
     }
 
+    fn hand_over(&mut self, from: u64, to: u64, begins: bool) {
+        self.recorder.hand_over(&HandOver { from, to, begins });
+    }
+
     fn pass(&mut self, seconds: u64) {
         self.seconds += seconds;
         self.recorder.on_tick(self.now(), &mut self.lines);
@@ -342,4 +346,50 @@ fn too_many_recordings_end_the_oldest() {
     }
     let ends = scene.lines.0.iter().filter(|line| line.starts_with("end"));
     assert_eq!(ends.collect::<Vec<_>>(), ["end crowded 0 true"]);
+}
+
+#[test]
+fn what_came_before_a_connection_began_is_its_first_frame_once_it_does() {
+    let mut scene = Scene::new();
+    scene.frame(1, 60, undecided(9), &[]);
+    scene.frame(99, 60, undecided(8), &[]);
+    scene.hand_over(9, 7, true);
+    scene.frame(2, 60, undecided(7), &[]);
+    scene.frame(3, 60, watched(7), &[5]);
+    scene.recorder.finish(&mut scene.lines);
+    assert_eq!(
+        scene.lines.0,
+        [
+            "begin 2 for 5",
+            "1 []",
+            "2 []",
+            "3 [5]",
+            "end stopped 0 true"
+        ]
+    );
+}
+
+#[test]
+fn a_connection_that_turns_out_to_be_another_brings_its_frames_along() {
+    let mut scene = Scene::new();
+    scene.frame(1, 60, opening(7), &[]);
+    scene.frame(2, 60, opening(9), &[]);
+    scene.hand_over(9, 7, false);
+    scene.frame(3, 60, watched(7), &[]);
+    scene.frame(4, 60, opening(10), &[]);
+    scene.hand_over(10, 7, false);
+    scene.frame(5, 60, watched(7), &[5]);
+    scene.recorder.finish(&mut scene.lines);
+    assert_eq!(
+        scene.lines.0,
+        [
+            "begin 2 for 5",
+            "1 []",
+            "2 []",
+            "3 []",
+            "4 []",
+            "5 [5]",
+            "end stopped 0 true"
+        ]
+    );
 }

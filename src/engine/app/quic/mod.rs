@@ -22,7 +22,7 @@ mod table;
 pub mod varint;
 pub mod version;
 
-pub use table::Connections;
+pub use table::{Belongs, Connections};
 
 #[cfg(test)]
 pub(in crate::engine::app) mod seal;

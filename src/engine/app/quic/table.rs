@@ -40,6 +40,34 @@ pub struct Connections {
     last: u64,
     bytes: usize,
     bytes_max: usize,
+    /// Whether a connection has just begun of which datagrams had come before.
+    followed: bool,
+    /// The connection that has just turned out to be another one, and that one.
+    joined: Option<(u64, u64)>,
+}
+
+/// What a datagram is to the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Belongs {
+    /// The number of its connection; None: that may be still to begin.
+    pub number: Option<u64>,
+    /// Whether the connection begins with it.
+    pub opens: bool,
+    /// Whether datagrams that came before it turned out to be of its connection.
+    pub follows: bool,
+    /// Another connection that turned out to be this one.
+    pub joined: Option<u64>,
+}
+
+/// Whose a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Of the connection of this number.
+    Connection(u64),
+    /// It was understood, and is of no connection that is known.
+    Nobody,
+    /// It may be of a connection whose first packet is still to come.
+    Unknown,
 }
 
 impl Connections {
@@ -55,6 +83,8 @@ impl Connections {
             last: 0,
             bytes: 0,
             bytes_max: limits.memory_bytes / QUIC_MEMORY_DIVISOR,
+            followed: false,
+            joined: None,
         }
     }
 
@@ -73,30 +103,53 @@ impl Connections {
         self.bytes + self.early_birds.heap_bytes()
     }
 
-    /// Whether the newest connection between two endpoints is read, or may be.
-    pub fn reads(&self, key: &FlowKey) -> bool {
-        let newest = self.paths.get(key).and_then(|numbers| numbers.last());
-        let entry = newest.and_then(|number| self.entries.get(number));
+    /// Whether a connection is read, or may be.
+    pub fn reads(&self, number: u64) -> bool {
+        let entry = self.entries.get(&number);
         entry.is_some_and(|entry| entry.connection.is_some())
     }
 
-    /// Takes a datagram; `observer` is told what is read.
+    /// Takes a datagram; `observer` is told what is read. What it is to its connection; None: it is
+    /// of none.
     pub fn on_datagram(
         &mut self,
         datagram: &Datagram<'_>,
         now: Timestamp,
         observer: &mut dyn Observer,
-    ) {
+    ) -> Option<Belongs> {
+        let before = self.last;
         let mut rest = datagram.payload;
         let first = Packet::next(&mut rest);
         let first = first.and_then(Result::ok);
-        if !first.is_some_and(|packet| self.on_packet(packet, datagram, now, observer)) {
-            observer.counters().quic_unknown += 1;
-            return self.keep_early_bird(datagram, first, now);
-        }
+        let owner = first.map(|packet| self.on_packet(packet, datagram, now, observer));
+        let owner = match owner {
+            None | Some(Owner::Unknown) => {
+                observer.counters().quic_unknown += 1;
+                return self.keep_early_bird(datagram, first, now);
+            }
+            Some(owner) => owner,
+        };
         while let Some(Ok(packet)) = Packet::next(&mut rest) {
             self.on_packet(packet, datagram, now, observer);
         }
+        self.belongs(owner, before)
+    }
+
+    /// `before` is the number of the newest connection before the datagram came.
+    fn belongs(&mut self, owner: Owner, before: u64) -> Option<Belongs> {
+        let (follows, joined) = (std::mem::take(&mut self.followed), self.joined.take());
+        let Owner::Connection(mut number) = owner else {
+            return None;
+        };
+        if let Some((_, older)) = joined.filter(|(newer, _)| *newer == number) {
+            number = older;
+        }
+        Some(Belongs {
+            number: Some(number),
+            opens: number > before,
+            follows,
+            joined: joined.map(|(newer, _)| newer),
+        })
     }
 
     /// Lets capture time pass: silent connections are forgotten.
@@ -223,6 +276,7 @@ impl Connections {
         let older = self.find(datagram, is_same);
         let Some(gone) = self.take(newer) else { return };
         let Some(older) = older else { return };
+        self.joined = Some((newer, older));
         let Some(entry) = self.entries.get_mut(&older) else {
             return;
         };
@@ -358,10 +412,17 @@ impl Connections {
         datagram: &Datagram<'_>,
         packet: Option<Packet<'_>>,
         now: Timestamp,
-    ) {
-        if matches!(packet, Some(Packet::Long(_))) {
-            self.early_birds.keep(datagram, now);
+    ) -> Option<Belongs> {
+        if !matches!(packet, Some(Packet::Long(_))) {
+            return None;
         }
+        self.early_birds.keep(datagram, now);
+        Some(Belongs {
+            number: None,
+            opens: false,
+            follows: false,
+            joined: None,
+        })
     }
 
     /// Reads what came before the first packet of its connection.
@@ -371,9 +432,11 @@ impl Connections {
         now: Timestamp,
         observer: &mut dyn Observer,
     ) {
-        for bird in self.early_birds.take(&key_of(first), now) {
+        let birds = self.early_birds.take(&key_of(first), now);
+        for bird in &birds {
             self.on_datagram(&bird.datagram(), bird.time, observer);
         }
+        self.followed = !birds.is_empty();
     }
 }
 

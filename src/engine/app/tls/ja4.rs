@@ -15,8 +15,18 @@ use crate::engine::app::tls::extensions::extension;
 pub enum Carrier {
     /// TLS over TCP.
     Tcp,
-    /// QUIC.
-    Quic,
+    /// QUIC, in the connection of this number.
+    Quic(u64),
+}
+
+impl Carrier {
+    /// The number of its connection, where that is not named by its endpoints.
+    pub const fn connection(self) -> Option<u64> {
+        match self {
+            Self::Tcp => None,
+            Self::Quic(number) => Some(number),
+        }
+    }
 }
 
 /// The JA4 of a hello, 36 characters: `t13d1516h2_8daaf6152771_e5627efa2ab1`.
@@ -25,7 +35,7 @@ pub fn ja4(hello: &ClientHello<'_>, carrier: Carrier) -> String {
     let extensions = without_grease(hello.extensions.iter().map(|(kind, _)| kind));
     let carrier = match carrier {
         Carrier::Tcp => 't',
-        Carrier::Quic => 'q',
+        Carrier::Quic(_) => 'q',
     };
     let name = match hello.extensions.find(extension::SERVER_NAME) {
         Some(_) => 'd',
@@ -156,7 +166,7 @@ mod tests {
             of(&browser(), Carrier::Tcp),
             "t13d1516h2_8daaf6152771_e5627efa2ab1"
         );
-        assert!(of(&browser(), Carrier::Quic).starts_with("q13d1516h2_"));
+        assert!(of(&browser(), Carrier::Quic(1)).starts_with("q13d1516h2_"));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Connection {
         }
         observer.counters().quic_hellos += 1;
         let waiter = Waiter::Quic(self.number);
-        let by = (Carrier::Quic, None);
+        let by = (Carrier::Quic(self.number), None);
         match self
             .known
             .on_first_hello(context, &hello, by, waiter, observer)

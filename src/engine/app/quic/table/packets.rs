@@ -3,20 +3,20 @@
 use crate::engine::app::Observer;
 use crate::engine::app::quic::entry::Entry;
 use crate::engine::app::quic::packet::{ConnectionId, LongPacket, Packet};
-use crate::engine::app::quic::table::{Connections, context, key_of};
+use crate::engine::app::quic::table::{Connections, Owner, context, key_of};
 use crate::engine::app::quic::version::LongKind;
 use crate::engine::frame::Timestamp;
 use crate::engine::transport::{Datagram, Direction};
 
 impl Connections {
-    /// Gives a packet to its connection; whether there is one.
+    /// Gives a packet to its connection.
     pub(super) fn on_packet(
         &mut self,
         packet: Packet<'_>,
         datagram: &Datagram<'_>,
         now: Timestamp,
         observer: &mut dyn Observer,
-    ) -> bool {
+    ) -> Owner {
         match packet {
             Packet::Long(packet) => self.on_long(&packet, datagram, now, observer),
             Packet::Short(bytes) => self.on_short(bytes, datagram, now, observer),
@@ -24,7 +24,8 @@ impl Connections {
             Packet::Negotiation => self.on_negotiation(datagram, observer),
             Packet::OtherVersion(_) => {
                 observer.counters().quic_other_version += 1;
-                true
+                self.newest(datagram)
+                    .map_or(Owner::Nobody, Owner::Connection)
             }
         }
     }
@@ -35,9 +36,9 @@ impl Connections {
         datagram: &Datagram<'_>,
         now: Timestamp,
         observer: &mut dyn Observer,
-    ) -> bool {
+    ) -> Owner {
         let Some(number) = self.owner_of(packet, datagram, now, observer) else {
-            return false;
+            return Owner::Unknown;
         };
         if let Some(entry) = self.entries.get_mut(&number) {
             if entry.connection.is_none() {
@@ -52,7 +53,7 @@ impl Connections {
         if let Some(other) = again {
             self.merge(number, &other, datagram, now, observer);
         }
-        true
+        Owner::Connection(number)
     }
 
     /// The connection that a packet with a long header is of, or begins.
@@ -90,7 +91,7 @@ impl Connections {
         datagram: &Datagram<'_>,
         now: Timestamp,
         observer: &mut dyn Observer,
-    ) -> bool {
+    ) -> Owner {
         let named = |entry: &Entry, direction| entry.names.begins(direction, packet);
         let found = self.find(datagram, named);
         let found = found.or_else(|| self.newest(datagram));
@@ -99,14 +100,14 @@ impl Connections {
             let is_watched = observer.is_watched_server(dst) || observer.is_watched_server(src);
             let is_quic = packet.first().is_some_and(|first| first & FIXED_BIT != 0);
             observer.counters().quic_no_hello += u64::from(is_watched && is_quic);
-            return false;
+            return Owner::Unknown;
         };
         self.follow(number, datagram, observer);
         self.work(number, now, observer, |connection, entry, observer| {
             let context = context(datagram, entry.direction(datagram), now);
             connection.on_short(packet, &context, &mut entry.names, observer)
         });
-        true
+        Owner::Connection(number)
     }
 
     /// The server wants to be called otherwise, and the client will say its hello again.
@@ -115,30 +116,31 @@ impl Connections {
         name: ConnectionId,
         datagram: &Datagram<'_>,
         observer: &mut dyn Observer,
-    ) -> bool {
+    ) -> Owner {
         observer.counters().quic_retries += 1;
         let is_client = |_: &Entry, direction| direction == Direction::ToClient;
         let Some(number) = self.find(datagram, is_client) else {
-            return false;
+            return Owner::Unknown;
         };
         if let Some(entry) = self.entries.get_mut(&number) {
             entry.names.learn(Direction::ToServer, name);
             entry.is_refused = true;
         }
         self.note_names(number);
-        true
+        Owner::Connection(number)
     }
 
     /// The server speaks another version only, and the client will begin in that one.
-    fn on_negotiation(&mut self, datagram: &Datagram<'_>, observer: &mut dyn Observer) -> bool {
+    fn on_negotiation(&mut self, datagram: &Datagram<'_>, observer: &mut dyn Observer) -> Owner {
         observer.counters().quic_other_version += 1;
         let is_client = |_: &Entry, direction| direction == Direction::ToClient;
-        if let Some(number) = self.find(datagram, is_client) {
-            if let Some(entry) = self.entries.get_mut(&number) {
-                entry.is_refused = true;
-            }
+        let Some(number) = self.find(datagram, is_client) else {
+            return Owner::Nobody;
+        };
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.is_refused = true;
         }
-        true
+        Owner::Connection(number)
     }
 }
 
