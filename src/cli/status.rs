@@ -1,6 +1,7 @@
 //! `canarytap status`: what the daemon is doing now.
 
 use std::io::{self, Write, stdout};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -8,6 +9,7 @@ use crate::cli::render::printable;
 use crate::cli::time;
 use crate::cli::{CommandResult, Failure, Globals, Outcome};
 use crate::config::Config;
+use crate::daemon::clock;
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::status::{HEARTBEAT, Remark, SinkStatus, Status};
 use crate::engine::frame::Timestamp;
@@ -54,7 +56,7 @@ pub fn run(globals: &Globals, args: &StatusArgs) -> CommandResult {
         }
         _ => unusable(error),
     })?;
-    note_age(&mut status, time::now());
+    note_age(&mut status, time::now(), clock::uptime());
     note_sinks(&mut status, &config);
     print(&status, args.format, &mut stdout().lock())?;
     Ok(if status.healthy {
@@ -65,10 +67,8 @@ pub fn run(globals: &Globals, args: &StatusArgs) -> CommandResult {
 }
 
 /// A file that nobody has written for a while means that the daemon hangs.
-fn note_age(status: &mut Status, now: Timestamp) {
-    let updated: Option<jiff::Timestamp> = status.updated.parse().ok();
-    let written = updated.and_then(|at| u64::try_from(at.as_nanosecond()).ok());
-    let age = written.map(|at| now.since(Timestamp::from_nanos(at)));
+fn note_age(status: &mut Status, now: Timestamp, uptime: Duration) {
+    let age = status.age(now, uptime);
     if age.is_none_or(|age| age > 3 * HEARTBEAT) {
         status.healthy = false;
         status.faults.push(Remark {
@@ -267,6 +267,7 @@ mod tests {
         Status {
             healthy: true,
             updated: "2013-04-30T17:28:32.000000Z".into(),
+            updated_uptime_micros: None,
             ..Status::default()
         }
     }
@@ -318,10 +319,21 @@ mod tests {
     fn a_status_that_nobody_wrote_for_a_while_is_a_fault() {
         let written = Timestamp::from_secs_nanos(1_367_342_912, 0);
         let mut status = well();
-        note_age(&mut status, written.plus(2 * HEARTBEAT));
+        note_age(&mut status, written.plus(2 * HEARTBEAT), Duration::ZERO);
         assert!(status.healthy);
-        note_age(&mut status, written.plus(4 * HEARTBEAT));
+        note_age(&mut status, written.plus(4 * HEARTBEAT), Duration::ZERO);
         assert!(!status.healthy);
+        assert_eq!(status.faults[0].name, "daemon_stuck");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_makes_no_daemon_stuck() {
+        let set = Timestamp::from_secs_nanos(1_900_000_000, 0);
+        let mut status = well();
+        status.updated_uptime_micros = Some(50_000_000);
+        note_age(&mut status, set, Duration::from_secs(50) + 2 * HEARTBEAT);
+        assert!(status.healthy);
+        note_age(&mut status, set, Duration::from_secs(50) + 4 * HEARTBEAT);
         assert_eq!(status.faults[0].name, "daemon_stuck");
     }
 

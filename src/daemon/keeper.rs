@@ -321,7 +321,7 @@ impl Worker {
             return false;
         };
         let given = lock(&self.report).last_seq;
-        match self.store.salvage(reason, given, clock::now()) {
+        match self.store.salvage(&reason, given, clock::now()) {
             Ok(salvage) => {
                 self.tell_of(&salvage);
                 self.follow();
@@ -460,7 +460,7 @@ impl Worker {
     fn cannot_read(&mut self, error: &StoreError) {
         self.unreadable = Some(error.to_string());
         if let Some(reason) = error.damage() {
-            *lock(&self.damage) = Some(reason.to_owned());
+            *lock(&self.damage) = Some(reason);
         }
     }
 

@@ -49,6 +49,7 @@ impl Present<'_> {
             pid: std::process::id(),
             started: self.started.to_owned(),
             updated: String::new(), // stamped when it is written
+            updated_uptime_micros: None,
             healthy: verdict.faults.is_empty(),
             faults: verdict.faults,
             warnings: verdict.warnings,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::clock;
+use crate::engine::frame::Timestamp;
 use crate::store::CoverageRecord;
 
 /// Name of the file in the run directory.
@@ -32,6 +33,9 @@ pub struct Status {
     pub started: String,
     /// When this was written.
     pub updated: String,
+    /// The same by the time since the boot, which nobody sets.
+    #[serde(default)]
+    pub updated_uptime_micros: Option<u64>,
     /// Whether nothing is wrong.
     pub healthy: bool,
     /// What is wrong.
@@ -216,6 +220,18 @@ impl Status {
     }
 }
 
+impl Status {
+    /// How long ago it was written, by a clock that nobody sets where it says so; None: it does not.
+    pub fn age(&self, now: Timestamp, uptime: Duration) -> Option<Duration> {
+        if let Some(micros) = self.updated_uptime_micros {
+            return Some(uptime.saturating_sub(Duration::from_micros(micros)));
+        }
+        let updated: jiff::Timestamp = self.updated.parse().ok()?;
+        let written = u64::try_from(updated.as_nanosecond()).ok()?;
+        Some(now.since(Timestamp::from_nanos(written)))
+    }
+}
+
 /// The file, as the daemon keeps it.
 #[derive(Debug)]
 pub struct StatusFile {
@@ -240,11 +256,13 @@ impl StatusFile {
     pub fn keep(&mut self, mut status: Status, now: Instant) -> io::Result<()> {
         if let Some((at, before)) = &self.written {
             status.updated.clone_from(&before.updated);
+            status.updated_uptime_micros = before.updated_uptime_micros;
             if status == *before && now.duration_since(*at) < HEARTBEAT {
                 return Ok(());
             }
         }
         status.updated = clock::now().to_string();
+        status.updated_uptime_micros = u64::try_from(clock::uptime().as_micros()).ok();
         status.write(&self.run_directory)?;
         self.written = Some((now, status));
         Ok(())

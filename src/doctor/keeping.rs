@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::daemon::clock;
 use crate::daemon::lock::DaemonLock;
 use crate::daemon::status::{HEARTBEAT, Status};
 use crate::doctor::point::{Point, counted};
@@ -217,7 +218,8 @@ impl Daemon {
                 "look again in a moment",
             );
         };
-        if age(status, now).is_none_or(|age| age > 3 * HEARTBEAT) {
+        let age = status.age(now, clock::uptime());
+        if age.is_none_or(|age| age > 3 * HEARTBEAT) {
             return Point::failed(
                 DAEMON,
                 format!("process {pid} last said something at {}", status.updated),
@@ -261,12 +263,6 @@ fn confined(state: &str) -> &'static str {
         "partial" => "Landlock keeps it to its files as far as this kernel knows how to",
         _ => "nothing but its unit confines it, since this kernel has no Landlock",
     }
-}
-
-fn age(status: &Status, now: Timestamp) -> Option<Duration> {
-    let updated: jiff::Timestamp = status.updated.parse().ok()?;
-    let written = u64::try_from(updated.as_nanosecond()).ok()?;
-    Some(now.since(Timestamp::from_nanos(written)))
 }
 
 const STORE: &str = "store";

@@ -5,6 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::{
+    SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA, SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ,
+};
+
+use crate::store::files;
 
 /// The group whose members use every command without root.
 pub const GROUP: &str = "canarytap";
@@ -143,14 +148,33 @@ impl StoreError {
         matches!(self, Self::Busy { .. })
     }
 
-    /// What is wrong with a database whose bytes do not hold together; None: they do, as far as
-    /// this error says.
-    pub fn damage(&self) -> Option<&str> {
+    /// What is wrong with a database whose bytes do not hold together, or are not all given back by
+    /// the disk; None: nothing is, as far as this error says.
+    pub fn damage(&self) -> Option<String> {
         match self {
-            Self::Damaged { reason, .. } => Some(reason),
+            Self::Damaged { reason, .. } => Some(reason.clone()),
+            Self::Sqlite { path, source } if is_unread(source) => {
+                // What failed once and does not again is no reason to set anything aside.
+                let place = files::first_unread(path)?;
+                Some(format!("the disk gives nothing back from byte {place} on"))
+            }
             _ => None,
         }
     }
+}
+
+/// Whether the disk did not give back what SQLite wanted to read.
+fn is_unread(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(
+        code,
+        Some(
+            SQLITE_IOERR_READ
+                | SQLITE_IOERR_SHORT_READ
+                | SQLITE_IOERR_DATA
+                | SQLITE_IOERR_CORRUPTFS
+        )
+    )
 }
 
 impl fmt::Display for StoreError {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::store::{DATABASE, StoreError, taps};
@@ -105,6 +105,20 @@ pub(super) fn make_file(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
+/// Where the disk first gives nothing back of a file that is there. Reads all of it.
+pub(super) fn first_unread(path: &Path) -> Option<u64> {
+    let file = File::open(path).ok()?;
+    let (mut piece, mut place) = (vec![0; PIECE_BYTES], 0);
+    loop {
+        match file.read_at(&mut piece, place) {
+            Ok(0) => return None,
+            Ok(read) => place += read as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Some(place),
+        }
+    }
+}
+
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -115,6 +129,8 @@ fn is_absent(error: &io::Error) -> bool {
 /// Owner and group do everything, new files inherit the group, others see nothing.
 const DIRECTORY_MODE: u32 = 0o2770;
 const FILE_MODE: u32 = 0o660;
+/// So much is read at once.
+const PIECE_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

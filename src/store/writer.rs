@@ -77,7 +77,7 @@ impl Store {
         let Some(reason) = error.damage() else {
             return Err(error);
         };
-        let salvaged = salvage::salvage(directory, reason, 0, now)?;
+        let salvaged = salvage::salvage(directory, &reason, 0, now)?;
         Ok((Self::open(directory, options)?, Some(salvaged)))
     }
 

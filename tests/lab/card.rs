@@ -33,6 +33,8 @@ pub enum Fault {
     ReadOnly,
     /// Writing and syncing end with an error.
     Writing,
+    /// These bytes of a file cannot be read.
+    Reading { node: u64, from: u64, to: u64 },
 }
 
 /// What was done, in order.
@@ -116,6 +118,12 @@ impl Card {
     /// From now on it fails so; None: it is mended.
     pub fn fail(&self, fault: Option<Fault>) {
         self.state.lock().unwrap().fault = fault;
+    }
+
+    /// What a file in the root is called by, whatever its name becomes.
+    pub fn node_of(&self, name: &str) -> u64 {
+        let mut state = self.state.lock().unwrap();
+        state.find(ROOT, OsStr::new(name)).unwrap()
     }
 
     /// All that was done so far.
@@ -310,7 +318,14 @@ impl State {
         match self.fault {
             Some(Fault::ReadOnly) => Err(Errno::EROFS),
             Some(Fault::Writing) => Err(Errno::EIO),
-            None => Ok(()),
+            Some(Fault::Reading { .. }) | None => Ok(()),
+        }
+    }
+
+    fn cannot_read(&self, file: u64, start: u64, end: u64) -> bool {
+        match self.fault {
+            Some(Fault::Reading { node, from, to }) => node == file && start < to && from < end,
+            _ => false,
         }
     }
 
@@ -527,7 +542,11 @@ impl Filesystem for Driver {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.lock().bytes(ino.0) {
+        let mut state = self.lock();
+        if state.cannot_read(ino.0, offset, offset + u64::from(size)) {
+            return reply.error(Errno::EIO);
+        }
+        match state.bytes(ino.0) {
             Ok(bytes) => {
                 let start = usize::try_from(offset).unwrap().min(bytes.len());
                 let end = (start + size as usize).min(bytes.len());

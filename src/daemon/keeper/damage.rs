@@ -58,7 +58,7 @@ pub(super) fn check(directory: PathBuf) -> Arc<Mutex<Option<String>>> {
         let damage = StoreReader::open(&directory).and_then(|reader| reader.damage());
         match damage {
             Ok(damage) => *lock(&told) = damage,
-            Err(error) => *lock(&told) = error.damage().map(str::to_owned),
+            Err(error) => *lock(&told) = error.damage(),
         }
     };
     // Without a thread to spare the database is not looked at; its writer finds the rest.

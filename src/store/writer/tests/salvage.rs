@@ -233,7 +233,7 @@ fn damage_anywhere_is_survived() {
         let (mut store, _) = opened.unwrap();
         if let Err(error) = store.commit(&[event(visit(7))]) {
             store
-                .salvage(error.damage().expect("damage"), 800, NOW)
+                .salvage(&error.damage().expect("damage"), 800, NOW)
                 .unwrap();
             store.commit(&[event(visit(7))]).unwrap();
         } else if let Ok(Some(damage)) = StoreReader::open(folder.path()).unwrap().damage() {
