@@ -5,6 +5,10 @@ CARGO ?= cargo
 .DEFAULT_GOAL := help
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
+# How large `make bench` is, in per cent of the traffic that README of benches/ tells figures of.
+PERCENT ?= 5
+# What its last part, criterion, is told; empty for its own, longer rounds.
+CRITERION ?= --quick --noplot
 
 .PHONY: help deps build deb deb-arm64 deb-armhf install demo test test-long test-report test-pi test-debian differential fuzz bench instructions fmt lint msrv clean
 
@@ -16,6 +20,7 @@ deps: ## install the system packages that building and testing need (Debian; apt
 
 build: deps ## build the program as it is installed: target/release/canarytap
 	$(CARGO) build --release --locked
+	scripts/check-size target/release/canarytap
 	rm -rf target/assets
 	$(CARGO) run --quiet --locked --example make-assets -- target/assets
 
@@ -80,14 +85,16 @@ fuzz: deps ## run every fuzz target for 10 minutes each; SECONDS=60 for one minu
 	@scripts/deps g++
 	scripts/fuzz $(SECONDS)
 
-bench: deps ## print figures: the rooms, replays beside their peers, growth, the daemon on a wire
+bench: deps ## print figures: replays beside their peers, a wire, growth, rooms; PERCENT=100 for full size
 	@scripts/deps tcpdump tcpreplay valgrind
-	$(CARGO) bench --locked
-	$(CARGO) build --release --locked --bins --examples
-	benches/run
+	$(CARGO) build --release --locked --bin canarytap --example make-traffic --example make-store
+	scripts/check-size target/release/canarytap
+	benches/run --percent $(PERCENT) --peers
+	@if [ "$$(id -u)" -eq 0 ]; then benches/live --percent $(PERCENT); \
+		else echo "benches/live, the daemon on a wire, needs root and is left out"; fi
 	benches/count-instructions --growth
-	benches/live
-	benches/report
+	benches/report --percent $(PERCENT)
+	$(CARGO) bench --locked -- $(CRITERION)
 
 instructions: deps ## count the instructions that packets cost, against the table in benches/README.md
 	@scripts/deps valgrind
