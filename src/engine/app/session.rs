@@ -103,9 +103,9 @@ impl Session {
         }
         match &mut self.state {
             State::Over => {}
-            State::First(_) => {
-                if let State::First(first) = std::mem::take(&mut self.state) {
-                    self.run(first.into_http1(), context, chunk, observer);
+            State::First(first) => {
+                if !first.skim(context.direction, chunk) {
+                    self.leave_first(context, chunk, observer);
                 }
             }
             State::Http1(http1) => {
@@ -167,6 +167,13 @@ impl Session {
     }
 
     fn open(&mut self, context: &StreamContext, bytes: &[u8], observer: &mut impl Observer) {
+        let direction = context.direction;
+        if matches!(self.state, State::New) && direction == Direction::ToServer {
+            if let Some(first) = First::begin(bytes, direction, observer) {
+                self.state = State::First(first);
+                return;
+            }
+        }
         let mut opening = self.take_opening();
         match opening.feed(context.direction, bytes) {
             Verdict::Undecided => self.state = State::Opening(Box::new(opening)),
@@ -264,6 +271,18 @@ impl Session {
                 self.state = State::Http2(http2);
                 self.read(context, [rest, &[]], observer);
             }
+        }
+    }
+
+    /// More is at hand than a first head that is skimmed.
+    fn leave_first(
+        &mut self,
+        context: &StreamContext,
+        chunk: Chunk<'_>,
+        observer: &mut impl Observer,
+    ) {
+        if let State::First(first) = std::mem::take(&mut self.state) {
+            self.run(first.into_http1(), context, chunk, observer);
         }
     }
 

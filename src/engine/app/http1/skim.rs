@@ -92,6 +92,29 @@ impl<A: Copy> Skim<A> {
         }
     }
 
+    /// Reads on, if the head goes on behind these bytes and nothing is held; else false, and
+    /// nothing has changed.
+    pub(super) fn goes_on(&mut self, bytes: &[u8]) -> bool {
+        let Self::Bare {
+            about,
+            framing,
+            within_line,
+        } = *self
+        else {
+            return false;
+        };
+        let copy = Self::Bare {
+            about,
+            framing,
+            within_line,
+        };
+        match copy.feed(bytes) {
+            Skimmed::All(skim) => *self = skim,
+            Skimmed::End(..) => return false,
+        }
+        true
+    }
+
     /// Goes on after bytes that do not matter.
     fn after(about: A, framing: Framing, bytes: &[u8]) -> Self {
         Self::Bare {
