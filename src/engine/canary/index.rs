@@ -13,6 +13,8 @@ use crate::engine::canary::url::NormalizedUrl;
 #[derive(Debug)]
 pub(super) struct HostIndex {
     exact: HashSet<Box<str>>,
+    /// Which of them there may be.
+    sieve: Sieve,
     /// Names whose subdomains are watched.
     parents: HashSet<Box<str>>,
 }
@@ -21,11 +23,15 @@ impl HostIndex {
     pub(super) fn new(patterns: &[HostPattern]) -> Self {
         let mut index = Self {
             exact: HashSet::new(),
+            sieve: Sieve::default(),
             parents: HashSet::new(),
         };
         for pattern in patterns {
             match pattern {
-                HostPattern::Exact(name) => index.exact.insert(name.as_str().into()),
+                HostPattern::Exact(name) => {
+                    index.sieve.add(name);
+                    index.exact.insert(name.as_str().into())
+                }
                 HostPattern::Subdomains(name) => index.parents.insert(name.as_str().into()),
             };
         }
@@ -34,7 +40,7 @@ impl HostIndex {
 
     /// Whether `host`, in its normal form, is watched.
     pub(super) fn contains(&self, host: &str) -> bool {
-        self.exact.contains(host) || self.is_below_a_parent(host)
+        (self.sieve.may_have(host) && self.exact.contains(host)) || self.is_below_a_parent(host)
     }
 
     /// Whether `host` itself is named, and not only as one below another name.
@@ -49,6 +55,38 @@ impl HostIndex {
                 .filter(|(dot, _)| *dot > 0)
                 .filter_map(|(dot, _)| host.get(dot + 1..))
                 .any(|parent| self.parents.contains(parent))
+    }
+}
+
+/// Tells most names that are not watched from those that are without a hash that withstands those
+/// who choose names: by their length, their first and their last bytes.
+#[derive(Debug, Default)]
+struct Sieve([u64; SIEVE_WORDS]);
+
+impl Sieve {
+    fn add(&mut self, name: &str) {
+        let (word, bit) = Self::place(name);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    fn may_have(&self, name: &str) -> bool {
+        let (word, bit) = Self::place(name);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn place(name: &str) -> (usize, u64) {
+        let name = name.as_bytes();
+        let first = name
+            .first_chunk()
+            .map_or(0, |first| u64::from_ne_bytes(*first));
+        let last = name
+            .last_chunk()
+            .map_or(0, |last| u64::from_ne_bytes(*last));
+        let mixed = (first ^ last.rotate_left(32) ^ name.len() as u64).wrapping_mul(SPREAD);
+        let place = mixed >> 53;
+        ((place >> 6) as usize, 1 << (place & 63))
     }
 }
 
@@ -141,10 +179,31 @@ pub(super) fn at(canaries: &[Arc<Canary>], number: u32) -> Option<&Arc<Canary>> 
     canaries.get(usize::try_from(number).ok()?)
 }
 
+/// 2,048 bits.
+const SIEVE_WORDS: usize = 32;
+/// An odd number that spreads bits to the high ones.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::canary::tests::canary;
+
+    #[test]
+    fn a_sieve_lets_all_its_names_through_and_hardly_any_other() {
+        let names = |of: &str| -> Vec<String> {
+            let numbers = 0..200;
+            numbers.map(|number| format!("h{number}.{of}")).collect()
+        };
+        let mut sieve = Sieve::default();
+        let (ours, others) = (names("example.org"), names("example.net"));
+        ours.iter().for_each(|name| sieve.add(name));
+        sieve.add("a.b");
+        assert!(ours.iter().all(|name| sieve.may_have(name)));
+        assert!(sieve.may_have("a.b"));
+        let passed = others.iter().filter(|name| sieve.may_have(name)).count();
+        assert!(passed < 100, "{passed}");
+    }
 
     #[test]
     fn the_first_of_equal_urls_is_found() {
