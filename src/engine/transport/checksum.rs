@@ -41,21 +41,31 @@ fn pseudo_header(src: IpAddr, dst: IpAddr, length: usize) -> u64 {
 /// The sum of all 16-bit words in the machine's own byte order, in which it is as good
 /// (RFC 1071 §2 B); a last odd byte counts as if a zero followed.
 fn sum(bytes: &[u8]) -> u64 {
+    // In halves of 64 bits, so that no carry is lost.
     let (mut total, mut rest) = (0_u64, bytes);
+    let halves = |wide: u64| (wide & MASK).wrapping_add(wide >> 32);
     while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
         let wide = u128::from_ne_bytes(*chunk);
-        let (low, high) = (wide as u64, (wide >> 64) as u64);
-        total += (low & MASK) + (low >> 32) + (high & MASK) + (high >> 32);
+        total = total
+            .wrapping_add(halves(wide as u64))
+            .wrapping_add(halves((wide >> 64) as u64));
         rest = after;
     }
-    while let Some((chunk, after)) = rest.split_first_chunk::<2>() {
-        total += u64::from(u16::from_ne_bytes(*chunk));
+    if let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        total = total.wrapping_add(halves(u64::from_ne_bytes(*chunk)));
         rest = after;
     }
-    match rest {
-        [odd] => total + u64::from(u16::from_ne_bytes([*odd, 0])),
-        _ => total,
+    if let Some((chunk, after)) = rest.split_first_chunk::<4>() {
+        total = total.wrapping_add(u64::from(u32::from_ne_bytes(*chunk)));
+        rest = after;
     }
+    let last = match *rest {
+        [one, two, odd] => [one, two, odd, 0],
+        [one, two] => [one, two, 0, 0],
+        [odd] => [odd, 0, 0, 0],
+        _ => [0; 4],
+    };
+    total.wrapping_add(u64::from(u32::from_ne_bytes(last)))
 }
 
 fn fold(mut total: u64) -> u16 {

@@ -139,7 +139,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
                 return self.deliver(segment, side, acked);
             }
         }
-        if segment.segment_len() > 0 || segment.rst || self.flow.is_waiting() {
+        if has_more_than_syn(segment) || self.flow.is_waiting() {
             self.on_odd_segment(segment, side);
         }
     }
@@ -391,6 +391,12 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             self.counters.reorder_bytes_dropped += dropped as u64;
         }
     }
+}
+
+/// Whether a segment is more than an acknowledgement or a SYN, of which the numbers have been noted.
+fn has_more_than_syn(segment: &Segment<'_>) -> bool {
+    let bytes = !segment.payload.is_empty() || (segment.syn && segment.missing > 0);
+    bytes || segment.fin || segment.rst
 }
 
 /// How far a direction had got.
