@@ -19,7 +19,7 @@ use crate::engine::net::{Decoder, IpPacket, Plain};
 use crate::engine::recorder::{HandOver, Place, Recorder};
 use crate::engine::reporter::Reporter;
 use crate::engine::transport::{
-    Attention, Copies, Datagram, FiveTuple, FlowKey, FlowTable, Segment,
+    Attention, Copies, Datagram, Expected, FiveTuple, FlowKey, FlowTable, Segment,
 };
 
 pub use recorder::KeepPackets;
@@ -84,21 +84,22 @@ impl Engine {
 
     /// Some frames that come next, and are handed over one by one afterwards: what they will need
     /// of a large flow table is brought near, for all together in the time that one would wait for
-    /// it. Nothing else happens; frames beyond [`EXPECTED_MAX`] are passed over.
+    /// it. Nothing else happens. At most [`EXPECTED_MAX`] frames are looked at that are for ports which are
+    /// read, so do not give many more.
     pub fn expect<'a>(&self, frames: impl Iterator<Item = Frame<'a>>) {
-        let mut tuples = [None; EXPECTED_MAX];
-        for (place, frame) in tuples.iter_mut().zip(frames) {
-            *place = self.tuple_if_read(&frame);
-        }
-        self.flows.expect(tuples.iter().flatten());
+        let segments = frames.filter_map(|frame| self.expected(&frame));
+        self.flows.expect(segments.take(EXPECTED_MAX));
     }
 
-    fn tuple_if_read(&self, frame: &Frame<'_>) -> Option<FiveTuple> {
+    fn expected(&self, frame: &Frame<'_>) -> Option<Expected> {
         let plain = Plain::of(frame)?;
         let ports = [plain.src_port(), plain.dst_port()];
         let is_read = ports.iter().any(|port| self.reporter.reads_port(*port));
         let (src, dst) = plain.ends();
-        is_read.then_some(FiveTuple { src, dst })
+        is_read.then_some(Expected {
+            tuple: FiveTuple { src, dst },
+            opens: plain.is_syn(),
+        })
     }
 
     /// Takes one frame the whole way; what it completes is told to `sink` before this returns.

@@ -110,6 +110,14 @@ impl<'a> Plain<'a> {
         self.dst_port
     }
 
+    /// Whether it opens a connection: it is the first packet of the one who does so.
+    #[inline]
+    pub fn is_syn(&self) -> bool {
+        self.segment
+            .get(FLAGS_OFFSET)
+            .is_some_and(|flags| flags & (SYN | ACK) == SYN)
+    }
+
     /// Sender and receiver.
     #[inline]
     pub fn ends(&self) -> (SocketAddr, SocketAddr) {
@@ -169,3 +177,7 @@ const IPV6: u16 = 0x86dd;
 const VLAN: u16 = 0x8100;
 /// IP protocol number of TCP.
 const TCP: u8 = 6;
+/// Where a TCP header has its flags.
+const FLAGS_OFFSET: usize = 13;
+const SYN: u8 = 2;
+const ACK: u8 = 16;

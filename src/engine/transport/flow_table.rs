@@ -16,7 +16,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::hint::black_box;
 
 use crate::engine::counters::Counters;
 use crate::engine::frame::Timestamp;
@@ -27,8 +26,11 @@ use crate::engine::transport::index::Index;
 use crate::engine::transport::queue::{Class, Queues};
 use crate::engine::transport::reading::Reading;
 use crate::engine::transport::slab::{Id, Slab};
-use crate::engine::transport::{Attention, FiveTuple, FlowState, Seen, Segment, StreamHandler};
+use crate::engine::transport::{Attention, FlowState, Seen, Segment, StreamHandler};
 
+pub use ahead::{EXPECTED_MAX, Expected};
+
+mod ahead;
 mod room;
 
 /// All flows, within a bound on their memory.
@@ -94,30 +96,6 @@ impl<S: FlowState> FlowTable<S> {
     /// Leaves so many bytes of its memory to what is no flow; kept when the table grows next.
     pub fn leave_room_for(&mut self, bytes: usize) {
         self.elsewhere = bytes;
-    }
-
-    /// Whether so many flows are there that [`expect`](Self::expect) is worth its cost.
-    pub fn is_wide(&self) -> bool {
-        self.len() > NEAR_FLOWS_MAX
-    }
-
-    /// Reads what segments between such ends will need, so that it is near when they come. One
-    /// segment after the other waits for memory three times; of those that are asked for together,
-    /// the processor waits for all at once.
-    pub fn expect<'a>(&self, tuples: impl Iterator<Item = &'a FiveTuple>) {
-        let mut read = 0;
-        let mut keys = [None; EXPECTED_MAX];
-        for (place, tuple) in keys.iter_mut().zip(tuples) {
-            let (key, _) = self.hasher.hash_sender(tuple);
-            read ^= self.index.touch(key);
-            *place = Some(key);
-        }
-        for key in keys.into_iter().flatten() {
-            self.index.for_each(key, |id| {
-                read ^= self.flows.get(id).map_or(0, Flow::touch);
-            });
-        }
-        black_box(read);
     }
 
     /// Takes one segment and counts it; `handler` is given what became contiguous. Segments that
@@ -519,9 +497,5 @@ fn seconds(time: Timestamp) -> u32 {
 
 /// What the allocator adds to what is held for a flow: its header, and rounding.
 const ALLOCATION_BYTES: usize = 16;
-/// As many segments as are expected at once. More than a processor has reads on their way.
-pub const EXPECTED_MAX: usize = 16;
-/// Flows that stay in a processor's own cache, with the index to them.
-const NEAR_FLOWS_MAX: usize = 4096;
 /// A timer in a half-full node of its tree.
 const TIMER_BYTES: usize = 48;

@@ -30,7 +30,7 @@ mod waiting;
 pub use copies::Copies;
 pub use datagram::{Datagram, DatagramError};
 pub use flow_key::FlowKey;
-pub use flow_table::{EXPECTED_MAX, FlowTable};
+pub use flow_table::{EXPECTED_MAX, Expected, FlowTable};
 pub use segment::{Segment, SegmentError};
 pub use seq::SeqNum;
 pub use tuple::{Direction, FiveTuple};

@@ -87,9 +87,37 @@ impl Queues {
         }
     }
 
+    fn queue_of(&self, class: Class) -> &Queue {
+        match class {
+            Class::Over => &self.over,
+            Class::Handshake => &self.handshake,
+            Class::Idle => &self.idle,
+            Class::Undecided => &self.undecided,
+            Class::Watched => &self.watched,
+        }
+    }
+
+    /// Calls `visit` for about so many flows that are the next to be forgotten.
+    pub(super) fn for_least<S>(
+        &self,
+        flows: &Slab<Flow<S>>,
+        count: usize,
+        mut visit: impl FnMut(&Flow<S>),
+    ) {
+        let mut left = count;
+        for class in Class::ALL {
+            let mut next = self.queue_of(class).oldest;
+            while let Some(flow) = next.filter(|_| left > 0).and_then(|id| flows.get(id)) {
+                left -= 1;
+                next = flow.links.newer;
+                visit(flow);
+            }
+        }
+    }
+
     /// How many flows a class has.
-    pub(super) fn len(&mut self, class: Class) -> usize {
-        self.queue(class).len
+    pub(super) fn len(&self, class: Class) -> usize {
+        self.queue_of(class).len
     }
 
     /// Puts a flow at the end of its class.
