@@ -133,7 +133,7 @@ impl Sealer {
 }
 
 /// HKDF-Expand-Label (RFC 8446 §7.1), without context.
-fn expand(secret: &hkdf::Prk, label: &str, length: usize) -> Vec<u8> {
+pub fn expand(secret: &hkdf::Prk, label: &str, length: usize) -> Vec<u8> {
     struct Length(usize);
     impl hkdf::KeyType for Length {
         fn len(&self) -> usize {

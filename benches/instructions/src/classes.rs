@@ -1,6 +1,9 @@
 //! The classes of packets: what a tap sees most, and what it is there for.
 
+use canarytap::engine::limits::Limits;
+
 use crate::packets::{Connection, From, Kind};
+use crate::quic;
 use crate::sealing::{self, Sealer, Suite};
 use crate::{Class, Play, Size};
 
@@ -27,6 +30,10 @@ pub const ALL: &[Class] = &[
         make: many_flows,
     },
     Class {
+        name: "full-table",
+        make: full_table,
+    },
+    Class {
         name: "in-order",
         make: in_order,
     },
@@ -50,6 +57,26 @@ pub const ALL: &[Class] = &[
         name: "record",
         make: record,
     },
+    Class {
+        name: "kept-other",
+        make: kept_other,
+    },
+    Class {
+        name: "kept-watched",
+        make: kept_watched,
+    },
+    Class {
+        name: "kept-visit",
+        make: kept_visit,
+    },
+    Class {
+        name: "quic-other",
+        make: quic_other,
+    },
+    Class {
+        name: "quic-watched",
+        make: quic_watched,
+    },
 ];
 
 const MSS: usize = 1448;
@@ -57,6 +84,29 @@ const SECRET: [u8; 32] = [7; 32];
 const PACKETS: u32 = 20_000;
 /// Visitors from here on have no flow yet.
 const BEYOND: u32 = 1 << 24;
+
+/// QUIC for a host that is not watched: a server's datagrams, every third one the client's.
+fn quic_other(_: &Size) -> Play {
+    datagrams("flood.example.net", 0)
+}
+
+/// For one that is, whose keys are not known.
+fn quic_watched(size: &Size) -> Play {
+    datagrams(&watched(size), 1)
+}
+
+fn datagrams(host: &str, events: u64) -> Play {
+    let frames = (0..PACKETS).map(|number| match number % 3 {
+        2 => quic::short(From::Client, 40),
+        _ => quic::short(From::Server, 1200),
+    });
+    Play {
+        before: vec![quic::initial(host)],
+        frames: frames.collect(),
+        events,
+        ..Play::default()
+    }
+}
 
 /// 13 characters, spread by a multiplier that is odd.
 pub fn token(number: u32) -> String {
@@ -99,9 +149,39 @@ fn watched(size: &Size) -> String {
     format!("host{}.example.org", size.hosts - 1)
 }
 
+/// The answer of a host that is not watched, while packets of visits are kept.
+fn kept_other(size: &Size) -> Play {
+    Play {
+        keeps: true,
+        ..other_host(size)
+    }
+}
+
+/// Of one that is, for what is no canary: it waits for a visit on its connection.
+fn kept_watched(size: &Size) -> Play {
+    Play {
+        keeps: true,
+        ..in_order(size)
+    }
+}
+
+/// Of a canary: every packet is handed out.
+fn kept_visit(size: &Size) -> Play {
+    let path = format!("/share/{}", token((size.hosts - 1) % size.canaries));
+    Play {
+        keeps: true,
+        alerts: 1,
+        ..answer_to(&watched(size), &path, 1)
+    }
+}
+
 fn answer(host: &str, events: u64) -> Play {
+    answer_to(host, "/", events)
+}
+
+fn answer_to(host: &str, path: &str, events: u64) -> Play {
     let mut connection = Connection::new(BEYOND, 80);
-    let before = asked(&mut connection, host);
+    let before = asked(&mut connection, host, path);
     let mut frames = Vec::new();
     for number in 0..PACKETS {
         frames.push(match number % 3 {
@@ -129,9 +209,9 @@ fn out_of_order(size: &Size) -> Play {
 }
 
 /// A connection opened, a request, and the head of an endless answer.
-fn asked(connection: &mut Connection, host: &str) -> Vec<Vec<u8>> {
+fn asked(connection: &mut Connection, host: &str, path: &str) -> Vec<Vec<u8>> {
     let mut frames = connection.open();
-    frames.push(connection.send(From::Client, &request(host, "/")));
+    frames.push(connection.send(From::Client, &request(host, path)));
     frames.push(connection.send(
         From::Server,
         b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 99999999999\r\n\r\n",
@@ -145,6 +225,19 @@ fn new_flow(_: &Size) -> Play {
     Play {
         frames: frames.flatten().collect(),
         ..Play::default()
+    }
+}
+
+/// The same where there is no room: for each that comes one is forgotten.
+fn full_table(size: &Size) -> Play {
+    let (memory_bytes, flows) = match size.flows {
+        0 => (2 << 20, 16_000),
+        _ => (Limits::default().memory_bytes, 0),
+    };
+    Play {
+        before: (0..flows).flat_map(half_request).collect(),
+        memory_bytes,
+        ..new_flow(size)
     }
 }
 

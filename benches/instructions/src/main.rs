@@ -14,13 +14,14 @@ use std::sync::Arc;
 use canarytap::engine::canary::{
     Canary, Home, HostPattern, Matcher, NormalizedUrl, PortSet, Watch,
 };
-use canarytap::engine::event::{Detail, Event, EventId, EventSink};
+use canarytap::engine::event::{Detail, Event, EventId, EventSink, Kept};
 use canarytap::engine::frame::{Frame, LinkType, Timestamp};
 use canarytap::engine::limits::Limits;
-use canarytap::engine::{EXPECTED_MAX, Engine};
+use canarytap::engine::{EXPECTED_MAX, Engine, KeepPackets};
 
 mod classes;
 mod packets;
+mod quic;
 #[path = "../../sealing.rs"]
 mod sealing;
 
@@ -38,6 +39,10 @@ pub struct Play {
     pub before: Vec<Vec<u8>>,
     /// Frames that are counted.
     pub frames: Vec<Vec<u8>>,
+    /// Memory that the engine may have; 0 for the default, or for what many flows need.
+    pub memory_bytes: usize,
+    /// Whether packets of visits are kept.
+    pub keeps: bool,
     /// Secrets of TLS that are known from the start.
     pub secrets: Vec<canarytap::engine::app::tls::keylog::KeyLogEntry>,
     /// Events, alerts among them, that must come of it.
@@ -61,7 +66,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let play = (class.make)(&size);
-    let mut tap = Tap::new(&size);
+    let mut tap = Tap::new(&size, &play);
     for visitor in 0..size.flows {
         tap.play(&classes::half_request(visitor));
     }
@@ -106,11 +111,10 @@ impl Size {
     }
 }
 
-/// Time that this thread had on a processor; 0 where the system does not say.
+/// Time that this thread had on a processor.
 fn cpu_nanoseconds() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let first = text.split(' ').next().and_then(|one| one.parse().ok());
-    first.unwrap_or_default()
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    (time.tv_sec * 1_000_000_000 + time.tv_nsec) as u64
 }
 
 /// What the profiler counts.
@@ -141,16 +145,28 @@ impl EventSink for Heard {
         black_box(detail);
     }
     fn on_settled(&mut self, _: EventId) {}
+    fn on_kept(&mut self, kept: Kept<'_>) {
+        black_box(kept);
+    }
 }
 
 impl Tap {
-    fn new(size: &Size) -> Self {
+    fn new(size: &Size, play: &Play) -> Self {
         let mut limits = Limits::default();
-        if size.flows > 100_000 {
+        if play.memory_bytes > 0 {
+            limits.memory_bytes = play.memory_bytes;
+        } else if size.flows > 100_000 {
             limits.memory_bytes = 256 << 20; // none of them is to be evicted
         }
+        let mut engine = Engine::new(limits, Arc::new(matcher(size)));
+        if play.keeps {
+            engine.keep_packets(KeepPackets {
+                bytes_max: 1 << 40,
+                secrets: false,
+            });
+        }
         Self {
-            engine: Engine::new(limits, Arc::new(matcher(size))),
+            engine,
             heard: Heard::default(),
             microseconds: 1_767_225_600_000_000, // 2026-01-01
         }
