@@ -23,6 +23,7 @@ use crate::engine::limits::{
 };
 use crate::engine::recorder::ring::Ring;
 use crate::engine::recorder::track::{Recording, Track};
+use crate::engine::transport::ByNumber;
 
 pub(super) use track::{Signs, Told};
 
@@ -73,9 +74,9 @@ pub(super) struct Recorder {
     source: Source,
     undecided: Ring,
     fragments: Ring,
-    tracks: HashMap<u64, Track>,
+    tracks: ByNumber<Track>,
     /// The newest track between two endpoints.
-    newest: HashMap<u64, u64>,
+    newest: ByNumber<u64>,
     /// Tracks in the order in which they began; some are gone.
     order: VecDeque<(u64, u64)>,
     /// Bytes of all tracks, and their bound.
@@ -97,8 +98,8 @@ impl Recorder {
             source: Source::default(),
             undecided: Ring::new(memory / UNDECIDED_MEMORY_DIVISOR),
             fragments: Ring::new(FRAGMENT_FRAMES_BYTES_MAX.min(memory / UNDECIDED_MEMORY_DIVISOR)),
-            tracks: HashMap::new(),
-            newest: HashMap::new(),
+            tracks: ByNumber::default(),
+            newest: ByNumber::default(),
             order: VecDeque::new(),
             bytes: 0,
             bytes_max: memory / WATCHED_MEMORY_DIVISOR,
@@ -155,18 +156,20 @@ impl Recorder {
         sink: &mut impl EventSink,
     ) {
         let frame = self.kept(frame);
-        if place.opens && self.tracks.contains_key(&place.tag) {
+        let mut track = self.tracks.get(&place.tag);
+        if place.opens && track.is_some() {
             self.end_track(place.tag, Ending::Closed, sink);
+            track = None;
         }
-        let is_known = self.tracks.contains_key(&place.tag);
-        if !place.watched && !is_known && told.is_empty() {
+        if !place.watched && track.is_none() && told.is_empty() {
             self.wait(place, &frame);
             return;
         }
-        if !is_known {
+        let is_recording = track.is_some_and(|track| track.recording.is_some());
+        if track.is_none() {
             self.begin_track(place.tag, place.endpoints, place.opens);
         }
-        if self.is_recording(place.tag) {
+        if is_recording {
             for one in told {
                 self.join(place.tag, one, sink);
             }

@@ -105,11 +105,11 @@ impl Endpoint {
 /// What stands for a key in the table: one of 2^64, so that no two connections ever share one but
 /// by an accident that takes longer to wait for than the machine will last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyHash(u64);
+pub(in crate::engine) struct KeyHash(u64);
 
 impl KeyHash {
     /// The number.
-    pub(super) const fn get(self) -> u64 {
+    pub(in crate::engine) const fn get(self) -> u64 {
         self.0
     }
 
@@ -125,7 +125,7 @@ impl KeyHash {
 /// (Lemire and Kaser, "Strongly universal string hashing is fast", 2014). A few multiplications,
 /// where SipHash costs more than the rest of the look-up.
 #[derive(Debug)]
-pub(super) struct KeyHasher {
+pub(in crate::engine) struct KeyHasher {
     first: Factors,
     second: Factors,
 }
@@ -140,7 +140,7 @@ struct Factors {
 }
 
 impl KeyHasher {
-    pub(super) fn new() -> Self {
+    pub(in crate::engine) fn new() -> Self {
         let random = RandomState::new();
         Self {
             first: Factors::draw(&random, 0),
@@ -148,7 +148,7 @@ impl KeyHasher {
         }
     }
 
-    pub(super) fn hash(&self, key: &FlowKey) -> KeyHash {
+    pub(in crate::engine) fn hash(&self, key: &FlowKey) -> KeyHash {
         joined(self.first.sum(key), self.second.sum(key))
     }
 

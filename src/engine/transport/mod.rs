@@ -11,6 +11,7 @@ use crate::engine::frame::Timestamp;
 use crate::engine::link::Scope;
 
 mod assembler;
+mod by_number;
 mod checksum;
 mod copies;
 mod datagram;
@@ -27,9 +28,11 @@ mod slab;
 mod tuple;
 mod waiting;
 
+pub(in crate::engine) use by_number::ByNumber;
 pub use copies::Copies;
 pub use datagram::{Datagram, DatagramError};
 pub use flow_key::FlowKey;
+pub(in crate::engine) use flow_key::KeyHasher;
 pub use flow_table::{EXPECTED_MAX, Expected, FlowTable};
 pub use segment::{Segment, SegmentError};
 pub use seq::SeqNum;

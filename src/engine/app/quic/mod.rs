@@ -17,6 +17,7 @@ pub(in crate::engine::app) mod keys;
 mod names;
 pub mod ordered;
 pub mod packet;
+mod paths;
 mod side;
 mod table;
 pub mod varint;

@@ -5,7 +5,7 @@
 //! by the names that its sides gave themselves (RFC 9000 §5.2, §9). One whose host is not watched,
 //! or of which all is told, stays as an empty place, so that what still comes of it is known.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crate::engine::app::Observer;
 use crate::engine::app::quic::connection::{Connection, Outcome};
@@ -15,22 +15,22 @@ use crate::engine::app::quic::identity::Identity;
 use crate::engine::app::quic::initial::Initial;
 use crate::engine::app::quic::names::Names;
 use crate::engine::app::quic::packet::{ConnectionId, LongPacket, Packet};
+use crate::engine::app::quic::paths::Paths;
 use crate::engine::event::{Flags, Scheme};
 use crate::engine::frame::Timestamp;
 use crate::engine::limits::{
     FLOWS_FORGOTTEN_PER_TICK_MAX, Limits, QUIC_CONNECTION_ID_BYTES_MAX, QUIC_IDLE,
     QUIC_MEMORY_DIVISOR, QUIC_PATHS_MAX,
 };
-use crate::engine::transport::{Datagram, Direction, FlowKey, StreamContext};
+use crate::engine::transport::{ByNumber, Datagram, Direction, FlowKey, StreamContext};
 
 mod packets;
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct Connections {
-    entries: HashMap<u64, Entry>,
-    /// The connections between two addresses and ports, the oldest first.
-    paths: HashMap<FlowKey, Vec<u64>>,
+    entries: ByNumber<Entry>,
+    paths: Paths,
     names: BTreeSet<(ConnectionId, u64)>,
     /// How many of those names have so many bytes.
     name_lengths: [u32; QUIC_CONNECTION_ID_BYTES_MAX + 1],
@@ -74,8 +74,8 @@ impl Connections {
     /// None yet.
     pub fn new(limits: Limits) -> Self {
         Self {
-            entries: HashMap::new(),
-            paths: HashMap::new(),
+            entries: ByNumber::default(),
+            paths: Paths::new(),
             names: BTreeSet::new(),
             name_lengths: [0; QUIC_CONNECTION_ID_BYTES_MAX + 1],
             order: BTreeSet::new(),
@@ -189,7 +189,7 @@ impl Connections {
         datagram: &Datagram<'_>,
         owns: impl Fn(&Entry, Direction) -> bool,
     ) -> Option<u64> {
-        let numbers = self.paths.get(&key_of(datagram))?;
+        let numbers = self.paths.between(&key_of(datagram));
         let mut newest_first = numbers.iter().rev();
         let found = newest_first.find(|number| {
             let entry = self.entries.get(number);
@@ -200,7 +200,7 @@ impl Connections {
 
     /// The last that was opened between a datagram's addresses.
     fn newest(&self, datagram: &Datagram<'_>) -> Option<u64> {
-        self.paths.get(&key_of(datagram))?.last().copied()
+        self.paths.between(&key_of(datagram)).last().copied()
     }
 
     /// A connection whose addresses have changed, by its receiver's name.
@@ -244,8 +244,7 @@ impl Connections {
         observer.counters().quic_connections += 1;
         self.last += 1;
         let number = self.last;
-        let others = self.paths.get(&key_of(datagram));
-        let others = others.into_iter().flatten();
+        let others = self.paths.between(&key_of(datagram)).iter();
         let others = others.filter_map(|other| self.entries.get(other)?.as_other());
         let connection = Connection::new(number, initial, others.collect());
         let names = Names::of_first(packet);
@@ -367,19 +366,10 @@ impl Connections {
             return;
         };
         entry.paths.push(key);
-        self.paths.entry(key).or_default().push(number);
+        self.paths.add(&key, number);
         if entry.paths.len() > QUIC_PATHS_MAX {
             let oldest = entry.paths.remove(0);
-            self.leave_path(number, &oldest);
-        }
-    }
-
-    fn leave_path(&mut self, number: u64, key: &FlowKey) {
-        if let Some(numbers) = self.paths.get_mut(key) {
-            numbers.retain(|one| *one != number);
-            if numbers.is_empty() {
-                self.paths.remove(key);
-            }
+            self.paths.leave(&oldest, number);
         }
     }
 
@@ -394,7 +384,7 @@ impl Connections {
         self.order.remove(&(entry.rank, entry.second, number));
         self.bytes -= entry.bytes;
         for key in &entry.paths {
-            self.leave_path(number, key);
+            self.paths.leave(key, number);
         }
         for name in entry.names.all() {
             if self.names.remove(&(*name, number)) {

@@ -75,7 +75,7 @@ impl Connections {
             let again = found.filter(|_| entry.is_some_and(|one| one.may_begin_anew()));
             let known = by_keys
                 .or(again)
-                .filter(|_| self.paths.contains_key(&key_of(datagram)));
+                .filter(|_| !self.paths.between(&key_of(datagram)).is_empty());
             let number = known.or_else(|| self.open(packet, datagram, now, observer));
             if number.is_some() {
                 return number;
