@@ -87,7 +87,9 @@ impl NormalHost {
     }
 
     fn take_plain(&mut self, name: &[u8]) -> Option<()> {
-        let name = as_normal(name)?.as_bytes();
+        if !is_normal(name) {
+            return None;
+        }
         self.bytes.get_mut(..name.len())?.copy_from_slice(name);
         self.length = name.len();
         Some(())
@@ -150,20 +152,19 @@ impl NormalHost {
     }
 }
 
-/// An authority that is a name in its normal form as it stands, as nearly all are.
-pub(super) fn as_normal(authority: &[u8]) -> Option<&str> {
+/// Whether an authority is a name in its normal form as it stands, as nearly all are.
+pub(super) fn is_normal(authority: &[u8]) -> bool {
     if authority.len() > HOST_BYTES_MAX || authority.last().is_none_or(|last| *last == b'.') {
-        return None;
+        return false;
     }
     // All bytes are looked at, which is quicker than to stop at the first that is odd.
-    let plain = authority.iter().fold(true, |plain, byte| {
+    authority.iter().fold(true, |plain, byte| {
         plain
             & (byte.is_ascii_lowercase()
                 | byte.is_ascii_digit()
                 | (*byte == b'-')
                 | (*byte == b'.'))
-    });
-    str::from_utf8(authority).ok().filter(|_| plain)
+    })
 }
 
 /// Servers that take user information look for the host behind the last `@`.

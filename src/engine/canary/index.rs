@@ -12,11 +12,11 @@ use crate::engine::canary::url::NormalizedUrl;
 /// The watched hosts.
 #[derive(Debug)]
 pub(super) struct HostIndex {
-    exact: HashSet<Box<str>>,
+    exact: HashSet<Box<[u8]>>,
     /// Which of them there may be.
     sieve: Sieve,
     /// Names whose subdomains are watched.
-    parents: HashSet<Box<str>>,
+    parents: HashSet<Box<[u8]>>,
 }
 
 impl HostIndex {
@@ -29,31 +29,31 @@ impl HostIndex {
         for pattern in patterns {
             match pattern {
                 HostPattern::Exact(name) => {
-                    index.sieve.add(name);
-                    index.exact.insert(name.as_str().into())
+                    index.sieve.add(name.as_bytes());
+                    index.exact.insert(name.as_bytes().into())
                 }
-                HostPattern::Subdomains(name) => index.parents.insert(name.as_str().into()),
+                HostPattern::Subdomains(name) => index.parents.insert(name.as_bytes().into()),
             };
         }
         index
     }
 
     /// Whether `host`, in its normal form, is watched.
-    pub(super) fn contains(&self, host: &str) -> bool {
+    pub(super) fn contains(&self, host: impl AsRef<[u8]>) -> bool {
+        let host = host.as_ref();
         (self.sieve.may_have(host) && self.exact.contains(host)) || self.is_below_a_parent(host)
     }
 
     /// Whether `host` itself is named, and not only as one below another name.
     pub(super) fn names(&self, host: &str) -> bool {
-        self.exact.contains(host)
+        self.exact.contains(host.as_bytes())
     }
 
-    fn is_below_a_parent(&self, host: &str) -> bool {
+    fn is_below_a_parent(&self, host: &[u8]) -> bool {
         !self.parents.is_empty()
-            && host
-                .match_indices('.')
-                .filter(|(dot, _)| *dot > 0)
-                .filter_map(|(dot, _)| host.get(dot + 1..))
+            && memchr::memchr_iter(b'.', host)
+                .filter(|dot| *dot > 0)
+                .filter_map(|dot| host.get(dot + 1..))
                 .any(|parent| self.parents.contains(parent))
     }
 }
@@ -64,20 +64,19 @@ impl HostIndex {
 struct Sieve([u64; SIEVE_WORDS]);
 
 impl Sieve {
-    fn add(&mut self, name: &str) {
+    fn add(&mut self, name: &[u8]) {
         let (word, bit) = Self::place(name);
         if let Some(word) = self.0.get_mut(word) {
             *word |= bit;
         }
     }
 
-    fn may_have(&self, name: &str) -> bool {
+    fn may_have(&self, name: &[u8]) -> bool {
         let (word, bit) = Self::place(name);
         self.0.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    fn place(name: &str) -> (usize, u64) {
-        let name = name.as_bytes();
+    fn place(name: &[u8]) -> (usize, u64) {
         let first = name
             .first_chunk()
             .map_or(0, |first| u64::from_ne_bytes(*first));
@@ -191,16 +190,18 @@ mod tests {
 
     #[test]
     fn a_sieve_lets_all_its_names_through_and_hardly_any_other() {
-        let names = |of: &str| -> Vec<String> {
+        let names = |of: &str| -> Vec<Vec<u8>> {
             let numbers = 0..200;
-            numbers.map(|number| format!("h{number}.{of}")).collect()
+            numbers
+                .map(|number| format!("h{number}.{of}").into_bytes())
+                .collect()
         };
         let mut sieve = Sieve::default();
         let (ours, others) = (names("example.org"), names("example.net"));
         ours.iter().for_each(|name| sieve.add(name));
-        sieve.add("a.b");
+        sieve.add(b"a.b");
         assert!(ours.iter().all(|name| sieve.may_have(name)));
-        assert!(sieve.may_have("a.b"));
+        assert!(sieve.may_have(b"a.b"));
         let passed = others.iter().filter(|name| sieve.may_have(name)).count();
         assert!(passed < 100, "{passed}");
     }

@@ -8,7 +8,7 @@ use crate::engine::app::RequestHead;
 use crate::engine::canary::alterations::{
     alterations_between, of_scheme, queries_within, without_punctuation,
 };
-use crate::engine::canary::host::{NormalHost, as_normal};
+use crate::engine::canary::host::{NormalHost, is_normal};
 use crate::engine::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
 use crate::engine::canary::origin::{Claims, Home, Judgement};
 use crate::engine::canary::own_host::own_hosts;
@@ -96,9 +96,9 @@ impl Matcher {
     /// Allocates nothing, unless the name has letters beyond ASCII.
     pub fn is_watched(&self, authority: &[u8]) -> bool {
         self.all_hosts
-            || match as_normal(authority) {
-                Some(host) => self.hosts.contains(host),
-                None => NormalHost::read(authority)
+            || match is_normal(authority) {
+                true => self.hosts.contains(authority),
+                false => NormalHost::read(authority)
                     .is_some_and(|host| self.hosts.contains(host.as_str())),
             }
     }

@@ -109,13 +109,28 @@ impl<'a> RawField<'a> {
         Some((name, self.unfold(value.get(1..)?)))
     }
 
-    /// Name, and the first line of the value that is not empty.
-    pub(super) fn split_first_line(&self) -> Option<(&'a [u8], &'a [u8])> {
-        let colon = memchr(b':', self.bytes)?;
-        let (name, value) = self.bytes.split_at_checked(colon)?;
+    /// The first line of the value that is not empty, if this is the field called so.
+    pub(super) fn first_line_of(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let colon = match self.bytes.get(name.len()) {
+            Some(b':') => name.len(),
+            _ => memchr(b':', self.bytes)?,
+        };
+        let (found, value) = self.bytes.split_at_checked(colon)?;
+        if !found.trim_ascii_end().eq_ignore_ascii_case(name) {
+            return None;
+        }
         let value = value.get(1..)?.trim_ascii();
+        if !self.folded {
+            return Some(value);
+        }
         let end = memchr(b'\n', value).unwrap_or(value.len());
-        Some((name.trim_ascii_end(), value.get(..end)?.trim_ascii_end()))
+        Some(value.get(..end)?.trim_ascii_end())
+    }
+
+    /// Its first bytes in lower case.
+    pub(super) fn initials(&self) -> Option<[u8; 3]> {
+        let initials = self.bytes.first_chunk::<3>()?;
+        Some(initials.map(|byte| byte.to_ascii_lowercase()))
     }
 
     /// Each fold becomes one blank (RFC 9112 §5.2).

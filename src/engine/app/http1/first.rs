@@ -6,7 +6,7 @@ use crate::engine::app::http1::Http1;
 use crate::engine::app::http1::exchange::RequestKind;
 use crate::engine::app::http1::partial::EXACT_BYTES_MAX;
 use crate::engine::app::http1::requests::{Place, Requests};
-use crate::engine::app::http1::skim::{Skim, Skimmed};
+use crate::engine::app::http1::skim::{Skim, cut};
 use crate::engine::app::http1::walk::Walk;
 use crate::engine::transport::{Chunk, Direction, Interest};
 
@@ -140,11 +140,8 @@ impl First {
 impl Left {
     fn unwanted(bytes: &[u8], walk: &Walk<'_>, from: Direction) -> Option<Self> {
         let kind = RequestKind::of(walk.line?.method);
-        let unread = bytes.get(walk.read..)?;
-        match Skim::at_line(kind, walk.framing).feed(unread) {
-            Skimmed::All(skim) => Some(Self::Unwanted { skim, from }),
-            Skimmed::End(..) => None,
-        }
+        let skim = cut(kind, walk.framing, bytes.get(walk.read..)?);
+        Some(Self::Unwanted { skim, from })
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) enum Follows {
 impl Framing {
     /// Takes note of a field, if it is one that matters here.
     pub(super) fn note(&mut self, field: RawField<'_>) {
-        if !matches!(field.initial(), b'c' | b't' | b'u') {
+        if !field.initials().is_some_and(FramingName::may_begin_with) {
             return;
         }
         let Some((name, value)) = field.split() else {
@@ -78,6 +78,13 @@ impl Framing {
 
     /// Whether bytes that begin a field, without its end, may begin one that matters.
     pub(super) fn may_matter(start: &[u8]) -> bool {
+        let initials = start.first_chunk::<3>();
+        let initials = initials.map(|some| some.map(|byte| byte.to_ascii_lowercase()));
+        if let Some(initials) = initials.filter(|some| some.iter().all(u8::is_ascii_graphic)) {
+            if !FramingName::may_begin_with(initials) {
+                return false;
+            }
+        }
         match memchr::memchr(b':', start) {
             Some(colon) => {
                 FramingName::of(start.get(..colon).unwrap_or_default().trim_ascii_end()).is_some()
@@ -148,6 +155,11 @@ impl FramingName {
         (Self::TransferEncoding, b"transfer-encoding"),
         (Self::Upgrade, b"upgrade"),
     ];
+
+    /// Tells nearly all other names at a glance.
+    fn may_begin_with(initials: [u8; 3]) -> bool {
+        matches!(&initials, b"con" | b"tra" | b"upg")
+    }
 
     fn of(name: &[u8]) -> Option<Self> {
         Self::ALL

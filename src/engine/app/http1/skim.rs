@@ -140,8 +140,8 @@ fn skim_lines<A: Copy>(about: A, mut framing: Framing, bytes: &[u8]) -> Skimmed<
     }
 }
 
-/// What to keep of a field that was cut.
-fn cut<A: Copy>(about: A, mut framing: Framing, start: &[u8]) -> Skim<A> {
+/// What to keep of a head that goes on behind these bytes, which begin a field and do not end it.
+pub(super) fn cut<A: Copy>(about: A, mut framing: Framing, start: &[u8]) -> Skim<A> {
     if start.is_empty() {
         return Skim::at_line(about, framing);
     }

@@ -135,8 +135,8 @@ fn host(field: RawField<'_>) -> Option<&[u8]> {
     if field.initial() != b'h' {
         return None;
     }
-    let (name, value) = field.split_first_line()?;
-    (name.eq_ignore_ascii_case(b"host") && !value.is_empty()).then_some(value)
+    let value = field.first_line_of(b"host")?;
+    (!value.is_empty()).then_some(value)
 }
 
 #[cfg(test)]
