@@ -158,24 +158,58 @@ impl Savefile {
         Ok((next, source))
     }
 
-    /// Frames that [`read`](Self::read) will give next: those that are in memory already, of a
-    /// pcap file. Of other files none.
-    pub fn ahead(&self) -> impl Iterator<Item = Frame<'_>> {
+    /// Frames that [`read`](Self::read) would give next: those that are in memory already, of a
+    /// pcap file. Of other files none. Whoever takes some says so by [`pass`](Self::pass).
+    pub fn ahead(&self) -> Ahead<'_> {
         let pcap = match &self.format {
             Format::Pcap(pcap) => Some(*pcap),
             Format::Pcapng(_) => None,
         };
-        let mut from = 0;
-        std::iter::from_fn(move || {
-            let (frame, end) = pcap?.ahead(&self.window, from)?;
-            from = end;
-            Some(frame)
-        })
+        Ahead {
+            pcap,
+            window: &self.window,
+            taken: 0,
+        }
+    }
+
+    /// Goes on behind so many bytes of frames that were taken ahead.
+    pub fn pass(&mut self, bytes: usize) {
+        self.window.advance(bytes);
     }
 
     /// Whether the file's format has room for the secrets of its connections.
     pub fn may_bring_secrets(&self) -> bool {
         matches!(self.format, Format::Pcapng(_))
+    }
+}
+
+/// Frames in memory.
+pub struct Ahead<'a> {
+    pcap: Option<Pcap>,
+    window: &'a Window,
+    taken: usize,
+}
+
+impl Ahead<'_> {
+    /// What describes them; None where there never are any.
+    pub fn source(&self) -> Option<Source> {
+        self.pcap.map(|pcap| pcap.source)
+    }
+
+    /// Bytes that the frames taken so far stand in, with what is before each.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+}
+
+impl<'a> Iterator for Ahead<'a> {
+    type Item = Frame<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Frame<'a>> {
+        let (frame, end) = self.pcap?.ahead(self.window, self.taken)?;
+        self.taken = end;
+        Some(frame)
     }
 }
 

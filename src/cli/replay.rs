@@ -17,9 +17,11 @@ use crate::config::units::parse_bytes;
 use crate::daemon::Playback;
 use crate::engine::app::tls::keylog::{KeyLogEntry, KeyLogError};
 use crate::engine::canary::{Home, Matcher, PortSet, Watch};
+use crate::engine::counters::Counters;
 use crate::engine::event::{Detail, Event, EventId, EventSink, Kept, Source};
+use crate::engine::frame::Frame;
 use crate::engine::limits::{Limits, MEMORY_BYTES_DEFAULT};
-use crate::engine::{EXPECTED_MAX, Engine, KeepPackets};
+use crate::engine::{Engine, KeepPackets};
 use crate::store::{
     COVERAGE, EventRecord, HEALTH, Incoming, Store, StoreOptions, StoreReader, exists,
 };
@@ -165,34 +167,53 @@ impl<W: Write> Replay<W> {
         if savefile.may_bring_secrets() {
             self.engine.follow_secrets();
         }
-        let mut expected = 0;
         loop {
-            if expected == 0 && self.engine.wants_to_expect() {
-                self.engine.expect(savefile.ahead().take(EXPECTED_MAX));
-                expected = EXPECTED_MAX;
-            }
-            expected = expected.saturating_sub(1);
-            let read = savefile.read_with_source();
-            match read {
+            while self.take_ahead(&mut savefile)? {}
+            match savefile.read_with_source() {
                 Ok((Next::Frame(frame), source)) => {
-                    if source != self.source {
-                        self.source = source;
-                        self.engine.set_source(source);
-                    }
-                    if let Some(account) = &mut self.account {
-                        account.on_frame(frame.time, self.engine.counters());
-                        if account.notes() >= BATCH {
-                            self.out.note_account(account)?;
-                        }
-                    }
-                    self.engine.on_frame(&frame, &mut self.out);
-                    self.out.print_settled()?;
+                    self.set_source(source);
+                    self.take(std::iter::once(frame))?;
                 }
                 Ok((Next::Secrets(lines), _)) => self.take_secrets(lines),
                 Ok((Next::Idle, _)) => {}
                 Ok((Next::End, _)) => return Ok(Ok(())),
                 Err(error) => return Ok(Err(error)),
             }
+        }
+    }
+
+    /// Takes frames that are in memory already; false when there are none.
+    fn take_ahead(&mut self, savefile: &mut Savefile) -> Result<bool, Failure> {
+        let mut ahead = savefile.ahead();
+        let Some(source) = ahead.source() else {
+            return Ok(false);
+        };
+        self.set_source(source);
+        let count = self.take(&mut ahead)?;
+        let taken = ahead.taken();
+        savefile.pass(taken);
+        Ok(count > 0)
+    }
+
+    fn take<'a>(&mut self, frames: impl Iterator<Item = Frame<'a>>) -> Result<usize, Failure> {
+        let account = &mut self.account;
+        let before = |time, counters: &Counters| {
+            if let Some(account) = account {
+                account.on_frame(time, counters);
+            }
+        };
+        let count = self.engine.on_frames(frames, before, &mut self.out);
+        if let Some(account) = self.account.as_mut().filter(|one| one.notes() >= BATCH) {
+            self.out.note_account(account)?;
+        }
+        self.out.print_settled()?;
+        Ok(count)
+    }
+
+    fn set_source(&mut self, source: Source) {
+        if source != self.source {
+            self.source = source;
+            self.engine.set_source(source);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::engine::transport::{
 };
 
 pub use recorder::KeepPackets;
-pub use transport::EXPECTED_MAX;
+pub use transport::EXPECTED_MAX as FRAMES_MAX;
 
 pub mod app;
 pub mod canary;
@@ -77,22 +77,50 @@ impl Engine {
         }
     }
 
-    /// Whether it is worth to say which frames come next: see [`expect`](Self::expect).
-    pub fn wants_to_expect(&self) -> bool {
-        self.flows.is_wide()
+    /// Takes frames that are at hand, one after the other as [`on_frame`](Self::on_frame) does, but at
+    /// most [`FRAMES_MAX`]: how many. What they need of a large flow table is brought near for all
+    /// together, in the time that one would wait for it. Before each, `before` is told its time and
+    /// what was counted so far.
+    pub fn on_frames<'a>(
+        &mut self,
+        frames: impl Iterator<Item = Frame<'a>>,
+        mut before: impl FnMut(Timestamp, &Counters),
+        sink: &mut impl EventSink,
+    ) -> usize {
+        let mut count = 0;
+        let counted = frames.take(FRAMES_MAX).inspect(|_| count += 1);
+        if self.flows.is_wide() {
+            self.take_expected(counted, before, sink);
+        } else {
+            for frame in counted {
+                before(frame.time, &self.counters);
+                self.on_frame(&frame, sink);
+            }
+        }
+        count
     }
 
-    /// Some frames that come next, and are handed over one by one afterwards: what they will need
-    /// of a large flow table is brought near, for all together in the time that one would wait for
-    /// it. Nothing else happens. At most [`EXPECTED_MAX`] frames are looked at that are for ports which are
-    /// read, so do not give many more.
-    pub fn expect<'a>(&self, frames: impl Iterator<Item = Frame<'a>>) {
-        let segments = frames.filter_map(|frame| self.expected(&frame));
-        self.flows.expect(segments.take(EXPECTED_MAX));
+    /// Looks at all before the first is taken.
+    fn take_expected<'a>(
+        &mut self,
+        frames: impl Iterator<Item = Frame<'a>>,
+        mut before: impl FnMut(Timestamp, &Counters),
+        sink: &mut impl EventSink,
+    ) {
+        let mut some = [None; FRAMES_MAX];
+        for (place, frame) in some.iter_mut().zip(frames) {
+            *place = Some((frame, Plain::of(&frame)));
+        }
+        let plain = some.iter().flatten().filter_map(|(_, plain)| *plain);
+        let expected = plain.filter_map(|plain| self.expected(&plain));
+        self.flows.expect(expected);
+        for (frame, plain) in some.iter().flatten() {
+            before(frame.time, &self.counters);
+            self.take(frame, plain.as_ref(), sink);
+        }
     }
 
-    fn expected(&self, frame: &Frame<'_>) -> Option<Expected> {
-        let plain = Plain::of(frame)?;
+    fn expected(&self, plain: &Plain<'_>) -> Option<Expected> {
         let ports = [plain.src_port(), plain.dst_port()];
         let is_read = ports.iter().any(|port| self.reporter.reads_port(*port));
         let (src, dst) = plain.ends();
@@ -104,9 +132,14 @@ impl Engine {
 
     /// Takes one frame the whole way; what it completes is told to `sink` before this returns.
     pub fn on_frame(&mut self, frame: &Frame<'_>, sink: &mut impl EventSink) {
+        self.take(frame, Plain::of(frame).as_ref(), sink);
+    }
+
+    #[inline]
+    fn take(&mut self, frame: &Frame<'_>, plain: Option<&Plain<'_>>, sink: &mut impl EventSink) {
         self.counters.frames += 1;
-        match Plain::of(frame) {
-            Some(plain) => self.on_plain(&plain, frame, sink),
+        match plain {
+            Some(plain) => self.on_plain(plain, frame, sink),
             None => self.on_any(frame, sink),
         }
         self.advance(frame.time, sink);
