@@ -42,6 +42,10 @@ pub const ALL: &[Class] = &[
         make: out_of_order,
     },
     Class {
+        name: "usual",
+        make: usual,
+    },
+    Class {
         name: "head",
         make: head,
     },
@@ -277,6 +281,29 @@ fn many_flows(size: &Size) -> Play {
     Play {
         before,
         frames,
+        ..Play::default()
+    }
+}
+
+/// Connections that open, ask once and are answered in eight segments, every second one of a host
+/// that is watched.
+fn usual(size: &Size) -> Play {
+    const CONNECTIONS: u32 = 1000;
+    let hosts = ["flood.example.net".to_owned(), watched(size)];
+    let mut frames = Vec::new();
+    for (number, host) in (0..CONNECTIONS).zip(hosts.iter().cycle()) {
+        let mut connection = Connection::new(BEYOND + number, 80);
+        frames.extend(asked(&mut connection, host, "/"));
+        for part in 0..8 {
+            frames.push(connection.send(From::Server, &[b'x'; MSS]));
+            if part % 2 == 1 {
+                frames.push(connection.send(From::Client, b""));
+            }
+        }
+    }
+    Play {
+        frames,
+        events: u64::from(CONNECTIONS / 2),
         ..Play::default()
     }
 }
