@@ -10,10 +10,11 @@ PERCENT ?= 5
 # What its last part, criterion, is told; empty for its own, longer rounds.
 CRITERION ?= --quick --noplot
 
-.PHONY: help deps build deb deb-arm64 deb-armhf install demo test test-long test-report test-pi test-debian differential fuzz bench instructions fmt lint msrv clean
+.PHONY: help deps build deb deb-arm64 deb-armhf install demo test test-long test-report test-pi test-debian \
+	test-debian-build differential fuzz bench instructions fmt lint msrv clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install the system packages that building and testing need (Debian; apt)
 	@scripts/deps
@@ -59,9 +60,12 @@ demo: deps ## show the main job live: a visit from outside, the light, the log
 test: deps ## run every test: unit, property, command line, captures, lab
 	$(CARGO) test --locked
 
-test-long: deps ## the same, with the long rounds of the lab (200 kills instead of 20)
+test-long: deps ## the same with its long rounds, then the fresh Debians and the emulated boards (root; hours)
 	@scripts/deps axe-core
 	CANARYTAP_TEST_LONG=1 $(CARGO) test --locked
+	$(MAKE) test-debian
+	$(MAKE) test-debian-build
+	$(MAKE) test-pi
 
 test-report: deps ## look at the report in Chromium with axe-core (npm) as well
 	@scripts/deps axe-core
@@ -76,6 +80,10 @@ test-pi: ## run the arm64 program on emulated boards, and watch its pins from ou
 test-debian: deb ## take the package through its life on a fresh Debian 13 and 12, under systemd (root)
 	@scripts/deps debootstrap systemd-nspawn lintian
 	tests/debian/run trixie bookworm
+
+test-debian-build: deps ## run demo and test on a fresh Debian 13, with its own cargo, from a clean clone (root)
+	@scripts/deps debootstrap
+	tests/debian/build
 
 differential: deps ## compare replay with tshark over the captures of the tests
 	$(CARGO) build --release --locked
