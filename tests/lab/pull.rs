@@ -47,7 +47,7 @@ fn a_pull_that_is_cut_off_at_any_instant_goes_on_with_the_next() {
         |lab| {
             let (_web, tap) = (Web::start(lab), Installed::running(lab));
             let laptop = Laptop::new(lab, &tap, "laptop");
-            fill(lab, &tap, if is_long() { 20_000 } else { 5_000 });
+            fill(lab, &tap, 5_000);
             let mut random = Random(now());
             let whole = laptop.pull_cut_after("whole", u64::MAX);
             assert!(whole.success, "{whole:?}");
