@@ -15,6 +15,10 @@ const CAPACITY: usize = 16_384;
 /// Bytes that they may hold: 1 KiB each, though a visitor may make one of them very long.
 const CAPACITY_BYTES: usize = 16 << 20;
 
+/// Requests and what is said about them come in crowds, and each wake-up costs as much as reading
+/// some dozen packets.
+const COMPANY_WAIT: Duration = Duration::from_millis(10);
+
 /// How much of the capacity each kind of entry may fill, in quarters: when requests flood, what
 /// is said about them still comes through, and visits come through both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +100,16 @@ struct Waiting {
     bytes: usize,
     dropped: Dropped,
     notes: Vec<Note>,
+    /// Whether a visit is among the entries, which waits for no company.
+    urgent: bool,
     acknowledge: bool,
     closed: bool,
+}
+
+impl Waiting {
+    fn is_urgent(&self) -> bool {
+        self.urgent || self.acknowledge || self.closed
+    }
 }
 
 /// What the tap notes of itself.
@@ -173,6 +185,16 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wait_while<'a>(
+        &self,
+        waiting: MutexGuard<'a, Waiting>,
+        at_most: Duration,
+        condition: impl FnMut(&mut Waiting) -> bool,
+    ) -> MutexGuard<'a, Waiting> {
+        let waited = self.changed.wait_timeout_while(waiting, at_most, condition);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Where packets of visits go.
     pub fn evidence(&self) -> &Arc<EvidenceQueue> {
         &self.evidence
@@ -188,10 +210,15 @@ impl Queue {
             waiting.dropped.count(&entry);
             return;
         }
+        // Somebody is woken for the first of many, and for a visit.
+        let wakes = waiting.entries.is_empty() || worth == Worth::Visit;
+        waiting.urgent |= worth == Worth::Visit;
         waiting.bytes += bytes;
         waiting.entries.push_back(entry);
         drop(waiting);
-        self.changed.notify_one();
+        if wakes {
+            self.changed.notify_one();
+        }
     }
 
     /// Hands over what the tap notes of itself. There is little of it; it is written with what
@@ -212,16 +239,16 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Takes all that waits; waits at most so long for the first.
+    /// Takes all that waits; waits at most so long for the first, and when that is no visit, a
+    /// moment for more.
     pub fn take(&self, at_most: Duration) -> Taken {
-        let waiting = self.lock();
-        let idle = |waiting: &mut Waiting| {
-            waiting.entries.is_empty() && !waiting.acknowledge && !waiting.closed
-        };
-        let (mut waiting, _) = self
-            .changed
-            .wait_timeout_while(waiting, at_most, idle)
-            .unwrap_or_else(PoisonError::into_inner);
+        let idle = |waiting: &mut Waiting| waiting.entries.is_empty() && !waiting.is_urgent();
+        let mut waiting = self.wait_while(self.lock(), at_most, idle);
+        if !waiting.entries.is_empty() {
+            let company = at_most.min(COMPANY_WAIT);
+            waiting = self.wait_while(waiting, company, |waiting| !waiting.is_urgent());
+        }
+        waiting.urgent = false;
         waiting.bytes = 0;
         Taken {
             entries: waiting.entries.drain(..).collect(),
