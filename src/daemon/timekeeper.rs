@@ -160,10 +160,9 @@ impl Times {
         self.epochs.back()
     }
 
-    /// The even time of what the clock stamped, by the newest epoch.
-    fn by_newest(&self, wall: Timestamp) -> Timestamp {
-        let ahead = self.newest().map_or(self.even, |epoch| epoch.ahead);
-        shifted(wall, self.even - ahead)
+    /// What the even time is ahead of what the clock stamps, by the newest epoch.
+    fn ahead_of_newest(&self) -> i128 {
+        self.newest().map_or(0, |epoch| self.even - epoch.ahead)
     }
 
     /// The even time of what the clock stamped before `now`, by the epoch in which it can have.
@@ -227,6 +226,8 @@ pub struct Evener {
     round: u64,
     /// As they were when they last changed.
     pub times: Arc<Times>,
+    /// What the even time is ahead of the clock's by them.
+    ahead: i128,
     last: Timestamp,
 }
 
@@ -234,10 +235,12 @@ impl Evener {
     /// One that follows `keeper`.
     pub fn new(keeper: Arc<Timekeeper>) -> Self {
         let (round, times) = keeper.times();
+        let ahead = times.ahead_of_newest();
         Self {
             keeper,
             round,
             times,
+            ahead,
             last: Timestamp::from_nanos(0),
         }
     }
@@ -246,9 +249,9 @@ impl Evener {
     /// `clocks`, what time it is.
     pub fn even(&mut self, wall: Timestamp, clocks: impl FnOnce() -> Moment) -> Timestamp {
         self.follow();
-        let near = self.times.by_newest(wall);
-        let off = near.since(self.last).max(self.last.since(near));
-        self.last = if off < NEAR {
+        let near = shifted(wall, self.ahead);
+        let off = near.as_nanos().abs_diff(self.last.as_nanos());
+        self.last = if off < NEAR_NANOS {
             near
         } else {
             let now = clocks();
@@ -269,6 +272,7 @@ impl Evener {
     fn follow(&mut self) {
         if self.keeper.round.load(Ordering::Acquire) != self.round {
             (self.round, self.times) = self.keeper.times();
+            self.ahead = self.times.ahead_of_newest();
         }
     }
 }
@@ -295,8 +299,8 @@ fn shifted(time: Timestamp, by: i128) -> Timestamp {
 const STEP_MIN: Duration = Duration::from_millis(100);
 /// A frame's stamp may be so much later than what is read after it.
 const SLACK: Duration = Duration::from_millis(50);
-/// Frames follow each other, or the ticks of a silent wire, within this time.
-const NEAR: Duration = Duration::from_millis(1500);
+/// Frames follow each other, or the ticks of a silent wire, within this time: 1.5 s.
+const NEAR_NANOS: u64 = 1_500_000_000;
 /// Settings of the clock that are remembered.
 const EPOCHS_MAX: usize = 16;
 
