@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const DRAIN_WAIT: Duration = Duration::from_millis(50);
 /// A stop takes no longer, whatever the ring still holds.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// The engine is not asked more often what is due while no frame is there; frames ask by
+/// themselves.
+const TICK_MIN: Duration = Duration::from_millis(100);
 /// Frames after which it asks for the time.
 const FRAMES_PER_LOOK: u32 = 1024;
 
@@ -159,6 +162,7 @@ impl Tap {
             stats_before: CaptureStats::default(),
             secrets_dropped: 0,
             looked: None,
+            ticked: Instant::now(),
             shared: Arc::clone(&shared),
             queue,
             activity,
@@ -266,6 +270,8 @@ struct Worker {
     secrets_dropped: u64,
     /// When it last looked up.
     looked: Option<Instant>,
+    /// When the engine was last asked what is due.
+    ticked: Instant,
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     activity: Activity,
@@ -403,7 +409,10 @@ impl Worker {
                     let mut sink = QueueSink::new(&self.queue, &self.activity, times);
                     self.engine.on_frame(&frame, &mut sink);
                 }
+                // A fast wire is found empty after each block of the ring.
+                Ok(Next::Idle) if self.ticked.elapsed() < TICK_MIN => {}
                 Ok(Next::Idle) => {
+                    self.ticked = Instant::now();
                     let now = self.evener.now(clock::uptime());
                     let times = &self.evener.times;
                     let mut sink = QueueSink::new(&self.queue, &self.activity, times);
