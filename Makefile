@@ -102,7 +102,7 @@ bench: deps ## print figures: replays beside their peers, a wire, growth, rooms;
 		else echo "benches/live, the daemon on a wire, needs root and is left out"; fi
 	benches/count-instructions --growth
 	benches/report --percent $(PERCENT)
-	$(CARGO) bench --locked -- $(CRITERION)
+	$(CARGO) bench --locked --bench engine --bench matcher --bench tls --bench store -- $(CRITERION)
 
 instructions: deps ## count the instructions that packets cost, against the table in benches/README.md
 	@scripts/deps valgrind
