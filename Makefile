@@ -2,6 +2,11 @@
 
 CARGO ?= cargo
 
+# On 32-bit Debian 13 the libraries count time in 64 bits: the program has to, as well.
+ifneq ($(and $(filter armhf,$(shell dpkg --print-architecture 2>/dev/null)),$(wildcard /usr/share/doc/libpcap0.8t64)),)
+export RUST_LIBC_UNSTABLE_GNU_TIME_BITS := 64
+endif
+
 .DEFAULT_GOAL := help
 # How long `make fuzz` runs each target.
 SECONDS ?= 600
@@ -71,10 +76,12 @@ test-report: deps ## look at the report in Chromium with axe-core (npm) as well
 	@scripts/deps axe-core
 	CANARYTAP_TEST_LONG=1 $(CARGO) test --locked --test report_page
 
-test-pi: ## run the arm64 program on emulated boards, and watch its pins from outside (QEMU)
+test-pi: ## run the programs for a Pi on emulated boards, and watch their pins from outside (QEMU)
 	@scripts/deps python3 qemu-system-aarch64 qemu-aarch64 depmod cpio objdump
 	scripts/cross arm64 cargo build --release --locked
-	tests/pi/prepare target/aarch64-unknown-linux-gnu/release/canarytap
+	scripts/cross armhf cargo build --release --locked
+	tests/pi/prepare target/aarch64-unknown-linux-gnu/release/canarytap \
+		target/armv7-unknown-linux-gnueabihf/release/canarytap
 	tests/pi/run
 
 test-debian: deb ## take the package through its life on a fresh Debian 13 and 12, under systemd (root)

@@ -20,7 +20,7 @@ COMMAND_MAX = 120
 class Board:
     """A running board; a context manager."""
 
-    def __init__(self, folder, files, options, gpio, console_port):
+    def __init__(self, folder, files, root, options, gpio, console_port):
         """`options`: what QEMU is told besides; `gpio`: the device that has the pins, by its path
         or its type; `console_port`: which of the serial ports is the console, from 0."""
         self.folder = pathlib.Path(folder)
@@ -28,7 +28,7 @@ class Board:
         self._lock, self._wire = threading.Lock(), threading.Lock()
         serial = ["file:uart.log"] * console_port + ["unix:con.sock,server=on,wait=off"]
         command = ["qemu-system-aarch64", "-display", "none", "-no-reboot",
-                   "-kernel", files / "kernel", "-initrd", files / "root.cpio.gz",
+                   "-kernel", files / "kernel", "-initrd", files / f"root-{root}.cpio.gz",
                    "-monitor", "unix:mon.sock,server=on,wait=off",
                    "-qtest", "unix:qt.sock,server=on,wait=off", "-qtest-log", "none",
                    *[word for one in serial for word in ("-serial", one)],
@@ -220,12 +220,12 @@ class Lines:
         return taken
 
 
-def raspberry(folder, files):
+def raspberry(folder, files, root="arm64"):
     """A Raspberry Pi 3 B. Its console is the second serial port."""
     options = ["-M", "raspi3b", "-dtb", files / "board.dtb", "-device", "usb-net,netdev=n0",
                "-append", "console=ttyS1,115200 8250.nr_uarts=2 iomem=relaxed rdinit=/init "
                           "panic=-1 quiet"]
-    return Board(folder, files, options, "/machine/soc/peripherals/gpio", 1)
+    return Board(folder, files, root, options, "/machine/soc/peripherals/gpio", 1)
 
 
 def board_with_inputs(folder, files):
@@ -234,4 +234,4 @@ def board_with_inputs(folder, files):
     options = ["-M", "virt", "-cpu", "cortex-a53", "-m", "512",
                "-device", "virtio-net-pci,netdev=n0,romfile=",
                "-append", "console=ttyAMA0 rdinit=/init panic=-1 quiet"]
-    return Board(folder, files, options, "pl061", 0)
+    return Board(folder, files, "arm64", options, "pl061", 0)
