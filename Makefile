@@ -76,12 +76,13 @@ test-report: deps ## look at the report in Chromium with axe-core (npm) as well
 	@scripts/deps axe-core
 	CANARYTAP_TEST_LONG=1 $(CARGO) test --locked --test report_page
 
+PI_PROGRAMS = $(foreach triple,aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf,target/$(triple)/release/canarytap)
 test-pi: ## run the programs for a Pi on emulated boards, and watch their pins from outside (QEMU)
-	@scripts/deps python3 qemu-system-aarch64 qemu-aarch64 depmod cpio objdump
+	@scripts/deps python3 qemu-system-aarch64 qemu-aarch64 depmod cpio objdump readelf
 	scripts/cross arm64 cargo build --release --locked
 	scripts/cross armhf cargo build --release --locked
-	tests/pi/prepare target/aarch64-unknown-linux-gnu/release/canarytap \
-		target/armv7-unknown-linux-gnueabihf/release/canarytap
+	tests/pi/replay $(PI_PROGRAMS)
+	tests/pi/prepare $(PI_PROGRAMS)
 	tests/pi/run
 
 test-debian: deb ## take the package through its life on a fresh Debian 13 and 12, under systemd (root)

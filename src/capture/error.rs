@@ -25,6 +25,8 @@ pub enum CaptureError {
     LinkType(UnreadLinkType),
     /// The kernel refused to wait.
     Wait(io::Error),
+    /// libpcap counts time in other types than this program.
+    Times,
 }
 
 impl fmt::Display for CaptureError {
@@ -41,6 +43,10 @@ impl fmt::Display for CaptureError {
             }
             Self::LinkType(error) => error.fmt(f),
             Self::Wait(error) => write!(f, "cannot wait for frames: {error}"),
+            Self::Times => f.write_str(
+                "this program was built for a libpcap that counts time in other types than the \
+                 one of this system: build it here, by make",
+            ),
         }
     }
 }

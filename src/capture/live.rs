@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use socket2::{SockFilter, SockRef};
 
 use crate::capture::privilege::Raised;
-use crate::capture::{CaptureError, CaptureStats, Next};
+use crate::capture::{CaptureError, CaptureStats, Next, abi};
 use crate::engine::event::Source;
 use crate::engine::frame::{Frame, LinkType, Timestamp};
 
@@ -134,13 +134,14 @@ impl Live {
     /// kernel's `filter`.
     ///
     /// # Errors
-    /// [`CaptureError`]: no permission, no such interface, no memory for the ring.
+    /// [`CaptureError`]: no permission, no such interface, no memory for the ring, another libpcap.
     pub fn open(
         interface: &str,
         buffer_bytes: usize,
         filter: &str,
         waker: Waker,
     ) -> Result<Self, CaptureError> {
+        abi::check()?;
         let error = |error: pcap::Error| explain(interface, &error);
         let _raised = Raised::now();
         // Not immediate mode: it turns TPACKET_V3 off, and was measured to drop frames where

@@ -7,6 +7,7 @@ pub use link::{LinkState, LinkWatcher};
 pub use live::{Live, Waker};
 pub use savefile::Savefile;
 
+mod abi;
 mod error;
 pub mod filter;
 pub mod link;

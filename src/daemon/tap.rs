@@ -283,9 +283,11 @@ impl Worker {
     /// The first time, what no waiting mends ends the program.
     fn open_first(&mut self) -> Result<(), CaptureError> {
         match self.open() {
-            Err(error @ (CaptureError::Permission { .. } | CaptureError::LinkType(_))) => {
-                Err(error)
-            }
+            Err(
+                error @ (CaptureError::Permission { .. }
+                | CaptureError::LinkType(_)
+                | CaptureError::Times),
+            ) => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
     }
