@@ -11,6 +11,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::capture::CaptureError;
 
+/// Has libpcap read a packet of known length, once for this process.
+///
 /// # Errors
 /// [`CaptureError::Times`] when the forms differ.
 pub(super) fn check() -> Result<(), CaptureError> {
