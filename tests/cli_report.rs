@@ -93,6 +93,8 @@ fn plan(store: &mut Store) {
             time: at(0).to_string(),
             at: at(0).to_string(),
             to: Some("Anna & Bert".into()),
+            boot: None,
+            uptime_micros: None,
         })
         .collect();
     store.add_records(SENDING, &sendings).unwrap();

@@ -130,6 +130,8 @@ fn plan(store: &mut Store) {
             time: at(HOUR).to_string(),
             at: at(HOUR).to_string(),
             to: Some("Anna & Bert".into()),
+            boot: None,
+            uptime_micros: None,
         })
         .collect();
     let plan = Plan {

@@ -1,9 +1,12 @@
 //! `canarytap sent`: notes that a canary was sent.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell, time};
 use crate::config::units::parse_words;
+use crate::daemon::clock;
 use crate::engine::canary::NormalizedUrl;
 use crate::engine::frame::Timestamp;
 use crate::experiment::{Ledger, Role, SENDING, Sending};
@@ -17,10 +20,17 @@ pub struct SentArgs {
     id: String,
     /// When it was sent: RFC 3339, or an age (90s, 5m); now unless told
     #[arg(long, value_name = "T", value_parser = parse_time)]
-    at: Option<Timestamp>,
+    at: Option<At>,
     /// To whom, in your own words
     #[arg(long, value_name = "TEXT", value_parser = parse_words)]
     to: Option<String>,
+}
+
+/// When, and whether that is so by this machine's clock only.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    time: Timestamp,
+    by_clock: bool,
 }
 
 /// Runs the command.
@@ -29,7 +39,7 @@ pub fn run(globals: &Globals, args: &SentArgs) -> CommandResult {
     let reader = StoreReader::open(&directory)?;
     let canary = find(globals, &reader, &args.id)?;
     let now = time::now();
-    let at = args.at.unwrap_or(now);
+    let (at, by_clock) = args.at.map_or((now, true), |at| (at.time, at.by_clock));
     if at > now {
         return Err(Failure::Usage(format!(
             "--at {at}: that lies in the future; note it when the link has been sent"
@@ -42,6 +52,10 @@ pub fn run(globals: &Globals, args: &SentArgs) -> CommandResult {
         time: now.to_string(),
         at: at.to_string(),
         to: args.to.clone(),
+        boot: by_clock
+            .then(clock::boot_id)
+            .filter(|boot| !boot.is_empty()),
+        uptime_micros: by_clock.then(|| micros_of(clock::uptime())),
     };
     Store::open_existing(&directory, StoreOptions::default())?.add_records(SENDING, &[&sending])?;
     tell(&format!(
@@ -83,6 +97,13 @@ fn remark_on(canary: &StoredCanary, ledger: &Ledger) {
     }
 }
 
-fn parse_time(text: &str) -> Result<Timestamp, String> {
-    time::parse(text, time::now())
+fn parse_time(text: &str) -> Result<At, String> {
+    Ok(At {
+        time: time::parse(text, time::now())?,
+        by_clock: time::is_age(text),
+    })
+}
+
+fn micros_of(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

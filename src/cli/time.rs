@@ -25,6 +25,11 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     }
 }
 
+/// Whether it is an age, which goes by the clock of this machine.
+pub fn is_age(text: &str) -> bool {
+    age(text).is_some()
+}
+
 fn age(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {

@@ -1,12 +1,13 @@
 //! Plans and sendings, as they stand in the chain.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::frame::Timestamp;
 use crate::experiment::moment;
-use crate::store::{StoreError, StoreReader, TapStore};
+use crate::store::{Dates, StoreError, StoreReader, TapStore};
 
 /// What a canary is for in an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,6 +90,36 @@ pub struct Sending {
     /// To whom, in the owner's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Which boot of the machine it was noted in, and how long after it; where `at` is by that
+    /// machine's clock, which may have been set later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// Microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_micros: Option<u64>,
+}
+
+impl Sending {
+    /// Gives it the time at which it really was.
+    fn put_right(&mut self, dates: &Dates) {
+        let (Some(boot), Some(uptime)) = (&self.boot, self.uptime_micros) else {
+            return;
+        };
+        let Some(right) = dates.date(boot, uptime, &self.time) else {
+            return;
+        };
+        let times = [&right, &self.time, &self.at].map(|text| moment(text));
+        if let [Some(right_at), Some(time), Some(at)] = times {
+            let before = time.since(at);
+            let nanos = right_at.as_nanos().saturating_sub(nanos_of(before));
+            self.at = Timestamp::from_nanos(nanos).to_string();
+            self.time = right;
+        }
+    }
+}
+
+fn nanos_of(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// All that the owner noted.
@@ -121,7 +152,9 @@ impl Ledger {
                 self.plans.push(plan);
             }
         }
-        for (_, sending) in noted {
+        let dates = reader.dates()?;
+        for (_, mut sending) in noted {
+            sending.put_right(&dates);
             let of_id = self.sendings.entry(sending.id.clone()).or_default();
             of_id.push(sending);
         }
@@ -166,7 +199,7 @@ pub const SENDING: &str = "sending";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Store, StoreOptions};
+    use crate::store::{CLOCK, ClockRecord, Store, StoreOptions};
 
     fn sending(id: &str, at: &str) -> Sending {
         Sending {
@@ -174,7 +207,44 @@ mod tests {
             time: "2026-11-02T00:00:00.000000Z".into(),
             at: at.into(),
             to: None,
+            boot: None,
+            uptime_micros: None,
         }
+    }
+
+    #[test]
+    fn a_sending_that_was_noted_before_the_clock_was_set_is_dated_by_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+        let by_clock = |id: &str, at: &str| Sending {
+            boot: Some("b1".into()),
+            uptime_micros: Some(100_000_000),
+            ..sending(id, at)
+        };
+        let told = Sending {
+            time: "2026-11-02T00:00:00.000000Z".into(),
+            ..sending("c", "2026-12-01T00:00:00.000000Z")
+        };
+        let noted = [
+            by_clock("a", "2026-11-02T00:00:00.000000Z"),
+            by_clock("b", "2026-11-01T23:50:00.000000Z"),
+            told,
+        ];
+        store.add_records(SENDING, &noted).unwrap();
+        let set = ClockRecord {
+            time: "2026-12-12T00:10:00.000000Z".into(),
+            boot: "b1".into(),
+            uptime_micros: 700_000_000,
+            offset_micros: 1_797_034_200_000_000 - 700_000_000,
+            step_micros: Some(40 * 86_400_000_000),
+            synchronised: Some(true),
+        };
+        store.add_records(CLOCK, &[set]).unwrap();
+        let ledger = Ledger::read(&TapStore::open_all(folder.path()).unwrap()).unwrap();
+        let at = |id: &str| ledger.first_sending(id).unwrap().0.to_string();
+        assert_eq!(at("a"), "2026-12-12T00:00:00.000000Z");
+        assert_eq!(at("b"), "2026-12-11T23:50:00.000000Z");
+        assert_eq!(at("c"), "2026-12-01T00:00:00.000000Z");
     }
 
     #[test]

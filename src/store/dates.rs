@@ -37,7 +37,7 @@ pub struct ClockRecord {
 
 /// What is known of clocks that were set.
 #[derive(Debug, Default)]
-pub(super) struct Dates {
+pub struct Dates {
     /// By boot, in the order of `seq`.
     boots: HashMap<String, Vec<(u64, ClockRecord)>>,
 }
@@ -72,6 +72,11 @@ impl Dates {
             let right = text.as_ref().and_then(|text| boot.date(uptime, text));
             *text = right.or_else(|| text.take());
         }
+    }
+
+    /// When it really was, so long after a boot, that the clock said `said`; None: then.
+    pub fn date(&self, boot: &str, uptime_micros: u64, said: &str) -> Option<String> {
+        self.of(Some(boot), None)?.date(Some(uptime_micros), said)
     }
 
     /// The same for the minutes of a record.

@@ -24,7 +24,7 @@ pub use acks::{Acknowledge, Acknowledged, Unacknowledged};
 pub use canaries::{StoredCanary, Visits};
 pub use chain::sha256_hex;
 pub use copy::{CopyError, StoreCopy};
-pub use dates::{CLOCK, ClockRecord};
+pub use dates::{CLOCK, ClockRecord, Dates};
 pub use error::{GROUP, StoreError};
 pub use evidence::{EVIDENCE, Evidence, EvidenceDetail, EvidenceOptions};
 pub use files::{make_directory, make_for_group};

@@ -279,6 +279,14 @@ impl StoreReader {
         self.read(|connection| records::of_kind(connection, kind, first))
     }
 
+    /// What is known of clocks that were set later.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn dates(&self) -> Result<Dates, StoreError> {
+        self.read(Dates::read)
+    }
+
     /// How far the time between `from` and `to` was covered: only for what was can be said that
     /// nobody came.
     ///
