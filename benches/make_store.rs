@@ -98,6 +98,8 @@ fn plan(store: &mut Store) {
         time: at(0).to_string(),
         at: at(0).to_string(),
         to: None,
+        boot: None,
+        uptime_micros: None,
     });
     store
         .add_records(SENDING, &sendings.collect::<Vec<_>>())
