@@ -1,6 +1,7 @@
 //! The packets that are kept of visits on the wire, opened with tshark: as they came, from the
 //! interface that they came from.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,9 +10,11 @@ use serde_json::Value;
 
 use crate::blindness::{Relay, WHOLE};
 use crate::doctor::stop_mirroring;
+use crate::https::Https;
 use crate::namespaces::in_a_lab;
 use crate::network::{Lab, text, wait_for};
 use crate::tap::{Tap, now, time_of};
+use crate::tls::tap_with;
 use crate::web::{CANARY, HOST, Visitor, Web, url, visit};
 
 #[test]
@@ -68,6 +71,42 @@ fn packets_are_kept_as_they_came_with_their_interface_their_tags_and_their_tunne
                     "eth:ethertype:ip:udp:vxlan:eth:ethertype:ip:tcp:http"
                 ]
             );
+            assert!(tap.stop().success());
+            text(tap.command(&["verify"]).output().unwrap());
+        },
+    );
+}
+
+#[test]
+fn where_keys_opened_a_visit_tshark_reads_it_by_the_secrets_of_that_connection_alone() {
+    in_a_lab(
+        where_keys_opened_a_visit_tshark_reads_it_by_the_secrets_of_that_connection_alone,
+        |lab| {
+            let https = Https::start(lab);
+            let mut tap = tap_with(lab, Some(https.key_log()));
+            assert!(tap.stop().success());
+            tap.configure(|config| format!("{config}\n[evidence]\nsecrets = true\n"));
+            tap.start();
+            https.visit();
+            let visits = wait_for("all three are seen to their ends", || {
+                let visits = tap.log(&["--alerts"]);
+                let is_over = |visit: &&Value| visit["evidence"]["ended"].is_string();
+                (visits.iter().filter(is_over).count() == 3).then_some(visits)
+            });
+            let mut connections = BTreeSet::new();
+            for visit in &visits {
+                assert_eq!(visit["scheme"], "https", "{visit}");
+                let file = Kept::of(&tap, visit);
+                file.tells_of(visit);
+                let decrypted = file.decrypted();
+                for (found, key) in ["method", "host", "target"].into_iter().enumerate() {
+                    assert_eq!(decrypted[found], visit[key], "{visit}");
+                }
+                let randoms = file.client_randoms();
+                assert_eq!(randoms.len(), 1, "{randoms:?}");
+                connections.extend(randoms);
+            }
+            assert_eq!(connections.len(), 3, "{connections:?}");
             assert!(tap.stop().success());
             text(tap.command(&["verify"]).output().unwrap());
         },
@@ -199,6 +238,34 @@ impl Kept {
         let blocks = self.blocks();
         let (section, _) = blocks.split_once("Interface Description Block").unwrap();
         assert!(section.contains(&comment), "{comment}: {section}");
+    }
+
+    /// Method, host and target of the only request that tshark finds, by the secrets that stand in
+    /// the file.
+    fn decrypted(&self) -> Value {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/evidence.py");
+        let mut python = Command::new("python3");
+        let found = text(python.arg(script).arg(&self.path).output().unwrap());
+        let found: Vec<Value> = found
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    }
+
+    /// Whose secrets stand in it, in the form of a key log (draft-ietf-tls-keylogfile).
+    fn client_randoms(&self) -> BTreeSet<String> {
+        let bytes = fs::read(&self.path).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let words: Vec<&str> = text.split(|c: char| !c.is_ascii_graphic()).collect();
+        let is_label = |word: &str| {
+            ["CLIENT_RANDOM", "_SECRET", "_SECRET_0"]
+                .iter()
+                .any(|end| word.ends_with(end))
+        };
+        let pairs = words.windows(2).filter(|pair| is_label(pair[0]));
+        pairs.map(|pair| pair[1].to_owned()).collect()
     }
 
     /// What stands in its packets, each kind once.
