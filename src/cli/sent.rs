@@ -1,7 +1,5 @@
 //! `canarytap sent`: notes that a canary was sent.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell, time};
@@ -55,7 +53,7 @@ pub fn run(globals: &Globals, args: &SentArgs) -> CommandResult {
         boot: by_clock
             .then(clock::boot_id)
             .filter(|boot| !boot.is_empty()),
-        uptime_micros: by_clock.then(|| micros_of(clock::uptime())),
+        uptime_micros: by_clock.then(|| clock::micros_of(clock::uptime())),
     };
     Store::open_existing(&directory, StoreOptions::default())?.add_records(SENDING, &[&sending])?;
     tell(&format!(
@@ -102,8 +100,4 @@ fn parse_time(text: &str) -> Result<At, String> {
         time: time::parse(text, time::now())?,
         by_clock: time::is_age(text),
     })
-}
-
-fn micros_of(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -267,7 +267,6 @@ mod tests {
         Status {
             healthy: true,
             updated: "2013-04-30T17:28:32.000000Z".into(),
-            updated_uptime_micros: None,
             ..Status::default()
         }
     }

@@ -28,6 +28,11 @@ pub fn uptime() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// A time in whole microseconds, as records have it.
+pub fn micros_of(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Both clocks at one moment, by which the first is `synchronised` or not. They are read one after the
 /// other: of a few readings the one that was disturbed least.
 pub fn moment(synchronised: Option<bool>) -> Moment {

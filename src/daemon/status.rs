@@ -218,9 +218,7 @@ impl Status {
         fs::set_permissions(&new, Permissions::from_mode(MODE))?; // whatever the umask is
         fs::rename(new, run_directory.join(FILE))
     }
-}
 
-impl Status {
     /// How long ago it was written, by a clock that nobody sets where it says so; None: it does not.
     pub fn age(&self, now: Timestamp, uptime: Duration) -> Option<Duration> {
         if let Some(micros) = self.updated_uptime_micros {
@@ -262,7 +260,7 @@ impl StatusFile {
             }
         }
         status.updated = clock::now().to_string();
-        status.updated_uptime_micros = u64::try_from(clock::uptime().as_micros()).ok();
+        status.updated_uptime_micros = Some(clock::micros_of(clock::uptime()));
         status.write(&self.run_directory)?;
         self.written = Some((now, status));
         Ok(())

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::daemon::clock::micros_of;
 use crate::daemon::health::Moment;
 use crate::engine::event::{ClockState, Event, Flags};
 use crate::engine::frame::Timestamp;
@@ -283,10 +284,6 @@ fn ahead_of(at: Moment) -> i128 {
 
 fn nanos_of(time: Duration) -> i128 {
     i128::try_from(time.as_nanos()).unwrap_or(i128::from(u64::MAX))
-}
-
-fn micros_of(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn shifted(time: Timestamp, by: i128) -> Timestamp {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::daemon::clock::micros_of;
 use crate::daemon::health::Moment;
 use crate::daemon::status::Remark;
 use crate::store::HealthRecord;
@@ -113,7 +114,7 @@ impl Trouble {
         HealthRecord {
             state: "ends".into(),
             since: Some(self.began.wall.to_string()),
-            since_uptime_micros: Some(micros(self.began.uptime)),
+            since_uptime_micros: Some(micros_of(self.began.uptime)),
             times: (self.times > 1).then_some(self.times),
             ..self.record(name, at)
         }
@@ -124,15 +125,11 @@ impl Trouble {
             time: at.wall.to_string(),
             fault: name.to_owned(),
             text: self.text.clone(),
-            uptime_micros: Some(micros(at.uptime)),
+            uptime_micros: Some(micros_of(at.uptime)),
             synchronised: at.synchronised,
             ..HealthRecord::default()
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A look that comes later than this says nothing about the time in between.

@@ -96,10 +96,10 @@ impl Matcher {
     /// Allocates nothing, unless the name has letters beyond ASCII.
     pub fn is_watched(&self, authority: &[u8]) -> bool {
         self.all_hosts
-            || match is_normal(authority) {
-                true => self.hosts.contains(authority),
-                false => NormalHost::read(authority)
-                    .is_some_and(|host| self.hosts.contains(host.as_str())),
+            || if is_normal(authority) {
+                self.hosts.contains(authority)
+            } else {
+                NormalHost::read(authority).is_some_and(|host| self.hosts.contains(host.as_str()))
             }
     }
 
