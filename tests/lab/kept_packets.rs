@@ -84,17 +84,16 @@ fn where_keys_opened_a_visit_tshark_reads_it_by_the_secrets_of_that_connection_a
         |lab| {
             let https = Https::start(lab);
             let mut tap = tap_with(lab, Some(https.key_log()));
+            https.ask(&["--http1.1"], CANARY);
+            let unasked = Kept::of(&tap, &visits_that_are_over(&tap, 1)[0]);
+            assert!(unasked.client_randoms().is_empty());
             assert!(tap.stop().success());
             tap.configure(|config| format!("{config}\n[evidence]\nsecrets = true\n"));
             tap.start();
             https.visit();
-            let visits = wait_for("all three are seen to their ends", || {
-                let visits = tap.log(&["--alerts"]);
-                let is_over = |visit: &&Value| visit["evidence"]["ended"].is_string();
-                (visits.iter().filter(is_over).count() == 3).then_some(visits)
-            });
+            let visits = visits_that_are_over(&tap, 4);
             let mut connections = BTreeSet::new();
-            for visit in &visits {
+            for visit in &visits[1..] {
                 assert_eq!(visit["scheme"], "https", "{visit}");
                 let file = Kept::of(&tap, visit);
                 file.tells_of(visit);
@@ -111,6 +110,15 @@ fn where_keys_opened_a_visit_tshark_reads_it_by_the_secrets_of_that_connection_a
             text(tap.command(&["verify"]).output().unwrap());
         },
     );
+}
+
+/// So many visits, once the connections of all are over.
+fn visits_that_are_over(tap: &Tap<'_>, count: usize) -> Vec<Value> {
+    wait_for("the visits are seen to their ends", || {
+        let visits = tap.log(&["--alerts"]);
+        let is_over = |visit: &&Value| visit["evidence"]["ended"].is_string();
+        (visits.iter().filter(is_over).count() == count).then_some(visits)
+    })
 }
 
 fn one_visit(lab: &Lab, tap: &Tap<'_>, count: usize) {
