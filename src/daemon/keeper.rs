@@ -12,8 +12,8 @@ use crate::alert::{Dispatcher, Latch};
 use crate::daemon::clock;
 use crate::daemon::evidence::EvidenceQueue;
 use crate::daemon::journal::{Priority, say};
-use crate::daemon::queue::{Dropped, Note, Queue, bytes_of};
-use crate::engine::event::{Event, EventId, EventKind};
+use crate::daemon::queue::{Dropped, Note, Queue};
+use crate::engine::event::{Event, EventId};
 use crate::store::evidence::Numbered;
 use crate::store::{
     Acknowledge, CLOCK, COVERAGE, HEALTH, Incoming, Salvage, Store, StoreError, StoreOptions,
@@ -22,9 +22,11 @@ use crate::store::{
 
 mod damage;
 mod pace;
+mod waiting;
 
 pub use damage::SetAside;
 pub use pace::Pace;
+use waiting::{Waiting, events};
 
 /// How often the store is asked whether somebody else wrote to it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -38,11 +40,6 @@ const LAST_TRIES: [Duration; 4] = [
     Duration::from_millis(400),
     Duration::from_secs(2),
 ];
-/// So many bytes are worth a commit, however young they are.
-const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Bytes held while the store fails. Requests have half of it, and are the first to go.
-const HELD_BYTES_MAX: usize = 16 << 20;
-
 /// Notes held while the store fails: half a week of them.
 const NOTES_MAX: usize = 100;
 
@@ -117,14 +114,8 @@ impl Keeper {
             latch: latch.clone(),
             dispatcher: Dispatcher::new(latch),
             report: Arc::clone(&report),
-            pending: Vec::new(),
+            waiting: Waiting::new(Instant::now()),
             notes: Vec::new(),
-            bytes: 0,
-            unsettled: 0,
-            told: 0,
-            due: None,
-            pace: Pace::new(Instant::now()),
-            hurry: false,
             retry: None,
             unwritable: None,
             unreadable: None,
@@ -209,21 +200,9 @@ struct Worker {
     latch: Latch,
     dispatcher: Dispatcher,
     report: Arc<Mutex<KeeperReport>>,
-    /// Not on disk yet, in order.
-    pending: Vec<Incoming>,
+    waiting: Waiting,
     /// What the tap notes of itself, not on disk yet.
     notes: Vec<Note>,
-    /// How many bytes they hold.
-    bytes: usize,
-    /// How many of them are worth a commit: all but those that settle something.
-    unsettled: usize,
-    /// How many of them the light was told of, because the disk failed.
-    told: usize,
-    /// When they must be on disk.
-    due: Option<Instant>,
-    pace: Pace,
-    /// Whether a visit is among them, which waits for nothing.
-    hurry: bool,
     /// While the store fails: when to try again, and how long to wait after that.
     retry: Option<(Instant, Duration)>,
     /// Why the store could not be written or read when that was last tried.
@@ -256,35 +235,22 @@ impl Worker {
 
     fn wait(&self) -> Duration {
         // While the store fails, what is due waits for the next try.
-        let next = self.retry.map(|(at, _)| at).or(self.due);
+        let next = self.retry.map(|(at, _)| at).or(self.waiting.due());
         next.map_or(LOOK, |at| {
             at.saturating_duration_since(Instant::now()).min(LOOK)
         })
     }
 
     fn take_in(&mut self, entries: Vec<Incoming>) {
-        let now = Instant::now();
         if let Some(event) = events(&entries).last() {
             lock(&self.report).last_event = Some(event.time.to_string());
         }
-        for entry in entries {
-            let due = now + self.pace.wait_of(&entry, now);
-            self.hurry |= !is_background(&entry);
-            self.due = Some(self.due.map_or(due, |known| known.min(due)));
-            self.bytes += bytes_of(&entry);
-            self.unsettled += usize::from(!is_settled(&entry));
-            self.pending.push(entry);
-        }
-        if self.bytes > BATCH_BYTES_MAX {
-            self.due = Some(now);
-        } else if self.unsettled == 0 {
-            self.due = None; // nothing of it is worth a commit of its own
-        }
+        self.waiting.take_in(entries, Instant::now());
     }
 
     fn write_if_due(&mut self) {
         let now = Instant::now();
-        if self.pending.is_empty() || self.due.is_none_or(|due| due > now) {
+        if !self.waiting.is_due(now) {
             return;
         }
         if self.retry.is_some_and(|(at, _)| at > now) {
@@ -296,7 +262,7 @@ impl Worker {
     /// Nothing comes any more: what cannot be written now is lost.
     fn write_the_last(&mut self) {
         for wait in LAST_TRIES {
-            if self.unsettled == 0 {
+            if self.waiting.unsettled() == 0 {
                 return;
             }
             thread::sleep(wait);
@@ -305,8 +271,8 @@ impl Worker {
     }
 
     fn write(&mut self) {
-        let committed = match self.store.commit(&self.pending) {
-            Err(error) if self.is_mended(&error) => self.store.commit(&self.pending),
+        let committed = match self.store.commit(self.waiting.entries()) {
+            Err(error) if self.is_mended(&error) => self.store.commit(self.waiting.entries()),
             committed => committed,
         };
         match committed {
@@ -351,23 +317,17 @@ impl Worker {
                 "the store works again; everything held is written",
             );
         }
-        self.pace.spend(self.hurry, Instant::now());
-        self.hurry = false;
         self.note_last(numbers);
         self.number_visits(numbers);
-        let told = events_before(&self.pending, self.told);
+        let told = self.waiting.events_told();
         let mut folded = false;
-        for (at, (event, (_, seq))) in events(&self.pending).zip(numbers).enumerate() {
+        for (at, (event, (_, seq))) in self.waiting.events().zip(numbers).enumerate() {
             folded |= seq.is_none();
             if at >= told && seq.is_some() {
                 self.dispatcher.dispatch(event, *seq);
             }
         }
-        self.pending.clear();
-        self.bytes = 0;
-        self.unsettled = 0;
-        self.told = 0;
-        self.due = None;
+        self.waiting.clear(Instant::now());
         self.unwritable = None;
         // What is one of a flood has no line of its own, but its light: the store knows.
         if self.latch.has_unstored() || folded {
@@ -380,7 +340,7 @@ impl Worker {
         let Some((through, _)) = numbers.last() else {
             return;
         };
-        let visits = events(&self.pending).zip(numbers);
+        let visits = self.waiting.events().zip(numbers);
         let visits = visits.filter_map(|(event, (id, seq))| {
             let (seq, canary) = ((*seq)?, event.canary.clone()?);
             Some((*id, Numbered { seq, canary }))
@@ -390,7 +350,7 @@ impl Worker {
 
     fn note_last(&self, numbers: &[(EventId, Option<u64>)]) {
         let mut report = lock(&self.report);
-        for (event, (_, seq)) in events(&self.pending).zip(numbers) {
+        for (event, (_, seq)) in self.waiting.events().zip(numbers) {
             let Some(seq) = *seq else { continue };
             report.last_seq = seq;
             if event.alert {
@@ -415,37 +375,9 @@ impl Worker {
 
     /// Until the store works again: alerts light up all the same, and what waits stays bounded.
     fn hold(&mut self) {
-        let new = self.pending.get(self.told..).unwrap_or_default();
-        for event in events(new) {
-            self.dispatcher.dispatch(event, None);
-        }
-        self.shed();
-        self.told = self.pending.len();
-    }
-
-    /// Holds no more than the bound: requests go first, then the newest visits.
-    fn shed(&mut self) {
-        if self.bytes > HELD_BYTES_MAX / 2 {
-            let (lost, kept): (Vec<_>, _) = self.pending.drain(..).partition(is_request);
-            self.pending = kept;
-            self.lose(&lost);
-        }
-        if self.bytes > HELD_BYTES_MAX {
-            let mut room = HELD_BYTES_MAX;
-            let fits = self.pending.iter().take_while(|entry| {
-                let rest = room.checked_sub(bytes_of(entry));
-                room = rest.unwrap_or(0);
-                rest.is_some()
-            });
-            let lost = self.pending.split_off(fits.count());
-            self.lose(&lost);
-        }
-    }
-
-    fn lose(&mut self, lost: &[Incoming]) {
-        self.dropped.count_all(lost);
-        self.bytes = self.pending.iter().map(bytes_of).sum();
-        self.unsettled = self.pending.iter().filter(|one| !is_settled(one)).count();
+        let light = |event: &Event| self.dispatcher.dispatch(event, None);
+        let lost = self.waiting.hold(light);
+        self.dropped.count_all(&lost);
     }
 
     fn acknowledge(&mut self) {
@@ -542,40 +474,11 @@ impl Worker {
         let fault = self.unwritable.as_ref().or(self.unreadable.as_ref());
         let mut report = lock(&self.report);
         report.fault = fault.cloned();
-        report.pending = self.unsettled;
+        report.pending = self.waiting.unsettled();
         report.dropped = dropped.plus(self.dropped);
         report.dropped_packets = self.evidence.lost();
         report.looked = Some(Instant::now());
     }
-}
-
-/// Requests, and what may be about one: such a commit has to be spared.
-fn is_background(entry: &Incoming) -> bool {
-    match entry {
-        Incoming::Event(event) => event.kind == EventKind::Request,
-        Incoming::Detail(_) | Incoming::Settled(_) => true,
-        Incoming::Evidence(_) => false,
-    }
-}
-
-fn is_request(entry: &Incoming) -> bool {
-    matches!(entry, Incoming::Event(event) if event.kind == EventKind::Request)
-}
-
-/// Whether it only says that nothing more will be said.
-fn is_settled(entry: &Incoming) -> bool {
-    matches!(entry, Incoming::Settled(_))
-}
-
-fn events(entries: &[Incoming]) -> impl Iterator<Item = &Event> {
-    entries.iter().filter_map(|entry| match entry {
-        Incoming::Event(event) => Some(event),
-        Incoming::Detail(_) | Incoming::Settled(_) | Incoming::Evidence(_) => None,
-    })
-}
-
-fn events_before(entries: &[Incoming], end: usize) -> usize {
-    events(entries.get(..end).unwrap_or_default()).count()
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use tokio::sync::{mpsc, watch};
 
 use super::*;
+use crate::daemon::keeper::waiting::HELD_BYTES_MAX;
 use crate::daemon::queue::QueueSink;
 use crate::daemon::timekeeper::Times;
 use crate::engine::event::EventSink as _;
-use crate::engine::event::{Detail, EventId, Learned};
+use crate::engine::event::{Detail, EventKind, Learned};
 use crate::engine::frame::Timestamp;
 use crate::entries;
 use crate::led::{Activity, AlertKind, LightState};

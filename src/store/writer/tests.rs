@@ -1,11 +1,12 @@
 use std::ops::ControlFlow;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::event::{Alterations, Flags, LateRequest, MatchKind};
+use crate::engine::event::{Alterations, Detail, Event, Flags, LateRequest, Learned, MatchKind};
 use crate::entries::{at, request, visit};
-use crate::store::{EventQuery, EventRecord, EvidenceOptions, StoreReader};
+use crate::store::{EventQuery, EventRecord, EvidenceDetail, EvidenceOptions, StoreReader, chain};
 
 const OPTIONS: StoreOptions = StoreOptions {
     requests_max_bytes: 1 << 20,

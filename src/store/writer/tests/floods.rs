@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::store::VISITS_AN_HOUR;
+use crate::store::canonical::Fields;
 
 const HOUR: u64 = 3600;
 
