@@ -31,7 +31,8 @@ mod entries;
 #[cfg(feature = "daemon")]
 pub mod capture;
 
-pub mod engine;
+/// The pure core, in a package of its own (`src/engine`) that depends on nothing that does I/O.
+pub use canarytap_engine as engine;
 
 #[cfg(feature = "daemon")]
 pub mod store;

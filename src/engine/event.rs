@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::engine::frame::Timestamp;
+use crate::frame::Timestamp;
 
 pub use kept::{Ending, Kept, KeptFrame, RecordingId, Source};
 

@@ -1,14 +1,14 @@
 //! The whole way, for who keeps packets: which frame belongs to which connection and event.
 
 use super::Engine;
-use crate::engine::app::Session;
-use crate::engine::app::quic::Belongs;
-use crate::engine::app::tls::keylog::KeyLogEntry;
-use crate::engine::event::{EventSink, Kept, Source};
-use crate::engine::frame::Frame;
-use crate::engine::recorder::{HandOver, KeepPackets, Place, Recorder, Signs, Told};
-use crate::engine::reporter::{Keeps, ToKeep};
-use crate::engine::transport::{FlowKey, FlowTable, Seen, Segment};
+use crate::app::Session;
+use crate::app::quic::Belongs;
+use crate::app::tls::keylog::KeyLogEntry;
+use crate::event::{EventSink, Kept, Source};
+use crate::frame::Frame;
+use crate::recorder::{HandOver, KeepPackets, Place, Recorder, Signs, Told};
+use crate::reporter::{Keeps, ToKeep};
+use crate::transport::{FlowKey, FlowTable, Seen, Segment};
 
 impl Engine {
     /// Keeps the packets of each event's connection from now on, and tells them to the listener.

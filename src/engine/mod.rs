@@ -6,19 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::app::Session;
-use crate::engine::app::quic::Connections;
-use crate::engine::app::tls::keylog::KeyLogEntry;
-use crate::engine::app::tls::secrets::Waiter;
-use crate::engine::canary::Matcher;
-use crate::engine::counters::Counters;
-use crate::engine::event::EventSink;
-use crate::engine::frame::{Frame, Timestamp};
-use crate::engine::limits::Limits;
-use crate::engine::net::{Decoder, IpPacket, Plain};
-use crate::engine::recorder::{HandOver, Place, Recorder};
-use crate::engine::reporter::Reporter;
-use crate::engine::transport::{
+use crate::app::Session;
+use crate::app::quic::Connections;
+use crate::app::tls::keylog::KeyLogEntry;
+use crate::app::tls::secrets::Waiter;
+use crate::canary::Matcher;
+use crate::counters::Counters;
+use crate::event::EventSink;
+use crate::frame::{Frame, Timestamp};
+use crate::limits::Limits;
+use crate::net::{Decoder, IpPacket, Plain};
+use crate::recorder::{HandOver, Place, Recorder};
+use crate::reporter::Reporter;
+use crate::transport::{
     Attention, Copies, Datagram, Expected, FiveTuple, FlowKey, FlowTable, Segment,
 };
 

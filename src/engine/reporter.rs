@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::engine::app::tls::closed;
-use crate::engine::app::tls::facts::TlsFacts;
-use crate::engine::app::tls::keylog::{KeyLabel, KeyLogEntry};
-use crate::engine::app::tls::secrets::Secrets;
-use crate::engine::app::{Observer, RequestHead, Session};
-use crate::engine::canary::{Doubt, Judgement, Match, Matcher, normalize_host};
-use crate::engine::counters::Counters;
-use crate::engine::event::{Detail, EventId, EventSink, Learned};
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::WATCHED_SERVERS_MAX;
-use crate::engine::recorder::Told;
-use crate::engine::transport::{Attention, Chunk, FlowKey, StreamContext, StreamHandler};
+use crate::app::tls::closed;
+use crate::app::tls::facts::TlsFacts;
+use crate::app::tls::keylog::{KeyLabel, KeyLogEntry};
+use crate::app::tls::secrets::Secrets;
+use crate::app::{Observer, RequestHead, Session};
+use crate::canary::{Doubt, Judgement, Match, Matcher, normalize_host};
+use crate::counters::Counters;
+use crate::event::{Detail, EventId, EventSink, Learned};
+use crate::frame::Timestamp;
+use crate::limits::WATCHED_SERVERS_MAX;
+use crate::recorder::Told;
+use crate::transport::{Attention, Chunk, FlowKey, StreamContext, StreamHandler};
 
 mod compose;
 

@@ -1,10 +1,10 @@
 //! A connection whose start was not seen: a first line of HTTP/1, or frames of HTTP/2, are sought
 //! in both directions.
 
-use crate::engine::app::Observer;
-use crate::engine::app::http1::{Found, Http1, Hunt, Owed, Sought};
-use crate::engine::app::http2::{self, Http2, PREFACE, pass_preface};
-use crate::engine::transport::{Direction, StreamContext};
+use crate::app::Observer;
+use crate::app::http1::{Found, Http1, Hunt, Owed, Sought};
+use crate::app::http2::{self, Http2, PREFACE, pass_preface};
+use crate::transport::{Direction, StreamContext};
 
 /// One search for each direction.
 #[derive(Debug, Default)]

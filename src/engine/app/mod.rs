@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::engine::app::tls::facts::TlsFacts;
-use crate::engine::app::tls::secrets::Secrets;
-use crate::engine::counters::Counters;
-use crate::engine::event::{EventId, Flags};
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::StreamContext;
+use crate::app::tls::facts::TlsFacts;
+use crate::app::tls::secrets::Secrets;
+use crate::counters::Counters;
+use crate::event::{EventId, Flags};
+use crate::frame::Timestamp;
+use crate::transport::StreamContext;
 
 pub use session::Session;
 

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::engine::app::probe::{ProbeResult, Protocol, probe};
-use crate::engine::app::proxy::{ProxyHeader, proxy_header};
-use crate::engine::limits::PROBE_BYTES_MAX;
-use crate::engine::transport::Direction;
+use crate::app::probe::{ProbeResult, Protocol, probe};
+use crate::app::proxy::{ProxyHeader, proxy_header};
+use crate::limits::PROBE_BYTES_MAX;
+use crate::transport::Direction;
 
 /// What is held until the protocol is known.
 #[derive(Debug, Default)]

@@ -2,11 +2,9 @@
 
 use memchr::memchr;
 
-use crate::engine::app::http1::{
-    StatusLine, is_certain_request_line, is_token, may_become_request_line,
-};
-use crate::engine::app::http2::{PREFACE, is_servers_start};
-use crate::engine::transport::Direction;
+use crate::app::http1::{StatusLine, is_certain_request_line, is_token, may_become_request_line};
+use crate::app::http2::{PREFACE, is_servers_start};
+use crate::transport::Direction;
 
 /// A protocol that streams are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

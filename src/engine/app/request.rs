@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use crate::engine::app::http1::is_token;
-use crate::engine::app::{HeaderField, HttpVersion, Observer, RequestHead};
-use crate::engine::event::Flags;
-use crate::engine::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX};
+use crate::app::http1::is_token;
+use crate::app::{HeaderField, HttpVersion, Observer, RequestHead};
+use crate::event::Flags;
+use crate::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX};
 
 /// What was told of a request so far. Of a request that nobody wants, and of cookies, no more is
 /// kept than must be.
@@ -189,7 +189,7 @@ pub(super) fn status(value: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::app::tests::Notes;
+    use crate::app::tests::Notes;
 
     fn gather(fields: &[(&str, &str)]) -> Gathered {
         let mut gathered = Gathered::default();

@@ -1,16 +1,16 @@
 //! What is kept for each flow: first the question which protocol it speaks, then that protocol.
 
-use crate::engine::app::Observer;
-use crate::engine::app::adrift::{Adrift, Bearing};
-use crate::engine::app::http1::{First, Http1, Outcome};
-use crate::engine::app::http2::{self, Http2};
-use crate::engine::app::opening::{self, Opening, Verdict};
-use crate::engine::app::probe::Protocol;
-use crate::engine::app::tls::{self, Tls};
-use crate::engine::app::upgrade::{self, Crossed, Crossing, Switched};
-use crate::engine::event::Flags;
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
+use crate::app::Observer;
+use crate::app::adrift::{Adrift, Bearing};
+use crate::app::http1::{First, Http1, Outcome};
+use crate::app::http2::{self, Http2};
+use crate::app::opening::{self, Opening, Verdict};
+use crate::app::probe::Protocol;
+use crate::app::tls::{self, Tls};
+use crate::app::upgrade::{self, Crossed, Crossing, Switched};
+use crate::event::Flags;
+use crate::frame::Timestamp;
+use crate::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
 
 /// The state of one connection above TCP. Small: there may be a million.
 #[derive(Debug, Default)]

@@ -1,12 +1,12 @@
 //! From HTTP/1 to HTTP/2 by Upgrade (RFC 7540 §3.2): the server answers 101, both begin anew, and
 //! the request is answered on stream 1.
 
-use crate::engine::app::Observer;
-use crate::engine::app::http1::{self, Http1};
-use crate::engine::app::http2::{self, Http2, PREFACE, is_servers_start};
-use crate::engine::event::EventId;
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::{Chunk, Direction, Interest, StreamContext};
+use crate::app::Observer;
+use crate::app::http1::{self, Http1};
+use crate::app::http2::{self, Http2, PREFACE, is_servers_start};
+use crate::event::EventId;
+use crate::frame::Timestamp;
+use crate::transport::{Chunk, Direction, Interest, StreamContext};
 
 /// A connection after a 101, before it shows what it switched to.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! What happened to a canary's URL on its way: scanners, chat programs and people alter links.
 
-use crate::engine::canary::percent::{Octet, octets};
-use crate::engine::canary::url::{NormalizedUrl, as_servers_read, split_target};
-use crate::engine::event::Alterations;
+use crate::canary::percent::{Octet, octets};
+use crate::canary::url::{NormalizedUrl, as_servers_read, split_target};
+use crate::event::Alterations;
 
 /// What was done to `canary`, written as `written`, when `target` was asked of `host`.
 pub(super) fn alterations_between(

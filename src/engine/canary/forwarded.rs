@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str;
 
-use crate::engine::app::HeaderField;
-use crate::engine::event::wire_text;
-use crate::engine::limits::FORWARDED_FOR_CHARACTERS_MAX;
+use crate::app::HeaderField;
+use crate::event::wire_text;
+use crate::limits::FORWARDED_FOR_CHARACTERS_MAX;
 
 /// Fields by which proxies name one address or several.
 const ADDRESS_FIELDS: [&str; 14] = [

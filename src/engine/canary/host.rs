@@ -5,9 +5,9 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str;
 
-use crate::engine::canary::percent::{Octet, octets};
-use crate::engine::canary::punycode::to_a_label;
-use crate::engine::limits::HOST_BYTES_MAX;
+use crate::canary::percent::{Octet, octets};
+use crate::canary::punycode::to_a_label;
+use crate::limits::HOST_BYTES_MAX;
 
 /// A watched host: its name, lower case, without trailing dot, or all names below it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,9 +5,9 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use crate::engine::canary::Canary;
-use crate::engine::canary::host::HostPattern;
-use crate::engine::canary::url::NormalizedUrl;
+use crate::canary::Canary;
+use crate::canary::host::HostPattern;
+use crate::canary::url::NormalizedUrl;
 
 /// The watched hosts.
 #[derive(Debug)]
@@ -186,7 +186,7 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::canary::tests::canary;
+    use crate::canary::tests::canary;
 
     #[test]
     fn a_sieve_lets_all_its_names_through_and_hardly_any_other() {

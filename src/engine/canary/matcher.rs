@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::engine::app::RequestHead;
-use crate::engine::canary::alterations::{
+use crate::app::RequestHead;
+use crate::canary::alterations::{
     alterations_between, of_scheme, queries_within, without_punctuation,
 };
-use crate::engine::canary::host::{NormalHost, is_normal};
-use crate::engine::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
-use crate::engine::canary::origin::{Claims, Home, Judgement};
-use crate::engine::canary::own_host::own_hosts;
-use crate::engine::canary::redirector::wraps;
-use crate::engine::canary::token::TokenIndex;
-use crate::engine::canary::url::{NormalizedUrl, as_servers_read, normal_component};
-use crate::engine::canary::{Canary, PortSet, Watch};
-use crate::engine::event::{Alterations, MatchKind};
+use crate::canary::host::{NormalHost, is_normal};
+use crate::canary::index::{HostIndex, UrlIndex, Wanted, at, host_and_path, whole};
+use crate::canary::origin::{Claims, Home, Judgement};
+use crate::canary::own_host::own_hosts;
+use crate::canary::redirector::wraps;
+use crate::canary::token::TokenIndex;
+use crate::canary::url::{NormalizedUrl, as_servers_read, normal_component};
+use crate::canary::{Canary, PortSet, Watch};
+use crate::event::{Alterations, MatchKind};
 
 /// Everything that is watched, ready to be asked. Built once from a [`Watch`], never changed:
 /// what it costs to ask does not grow with the number of canaries or hosts.

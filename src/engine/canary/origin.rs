@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::engine::app::HeaderField;
-use crate::engine::canary::{container_ranges, forwarded, private_ranges};
-use crate::engine::event::Origin;
+use crate::app::HeaderField;
+use crate::canary::{container_ranges, forwarded, private_ranges};
+use crate::event::Origin;
 
 /// The home's networks, and who may speak for a visitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

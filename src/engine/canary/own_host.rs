@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::canary::Canary;
-use crate::engine::canary::index::HostIndex;
-use crate::engine::canary::token::is_drawn_at_random;
+use crate::canary::Canary;
+use crate::canary::index::HostIndex;
+use crate::canary::token::is_drawn_at_random;
 
 /// The host names that belong to one canary each, in their normal form.
 ///
@@ -36,8 +36,8 @@ pub(super) fn own_hosts(canaries: &[Arc<Canary>], watched: &HostIndex) -> HashMa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::canary::HostPattern;
-    use crate::engine::canary::tests::canary;
+    use crate::canary::HostPattern;
+    use crate::canary::tests::canary;
 
     fn own(urls: &[&str], hosts: &[&str]) -> Vec<String> {
         let canaries: Vec<_> = urls.iter().map(|url| canary("c", url)).collect();

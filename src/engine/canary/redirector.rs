@@ -1,7 +1,7 @@
 //! Redirectors: a message's link leads to them first, and their Referer says so.
 
-use crate::engine::canary::Canary;
-use crate::engine::canary::percent::{Octet, octets};
+use crate::canary::Canary;
+use crate::canary::percent::{Octet, octets};
 
 /// Whether `referer`, as on the wire, is a page of another host than the canary's that bears the
 /// canary's link within itself, or one of a known redirector, which sends its name only.
@@ -62,7 +62,7 @@ const KNOWN: [&str; 16] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::canary::url::NormalizedUrl;
+    use crate::canary::url::NormalizedUrl;
 
     fn canary() -> Canary {
         let written = "https://www.example.org/s/K7f3q2m9xw4tz/a?b=c";

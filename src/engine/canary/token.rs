@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::engine::canary::mint::ID_CHARACTERS;
-use crate::engine::canary::url::NormalizedUrl;
-use crate::engine::limits::TOKEN_WINDOWS_MAX;
+use crate::canary::mint::ID_CHARACTERS;
+use crate::canary::url::NormalizedUrl;
+use crate::limits::TOKEN_WINDOWS_MAX;
 
 /// Characters of a token that is found even where it is glued to other letters and digits: as
 /// many as minted ones have.

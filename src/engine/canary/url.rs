@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::engine::canary::host::{HostError, parse_host_name};
-use crate::engine::canary::percent::{Octet, is_unreserved, may_stand_plain, octets, push_encoded};
+use crate::canary::host::{HostError, parse_host_name};
+use crate::canary::percent::{Octet, is_unreserved, may_stand_plain, octets, push_encoded};
 
 /// A URL after normalisation: without scheme; host without case, port and trailing dot;
 /// percent-encoding and dot segments by RFC 3986 §6.2.2; path and query without case.

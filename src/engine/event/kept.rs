@@ -1,7 +1,7 @@
 //! Packets of an event's connection, on their way to a file.
 
-use crate::engine::event::EventId;
-use crate::engine::frame::Timestamp;
+use crate::event::EventId;
+use crate::frame::Timestamp;
 
 /// Names the frames of one connection that are kept together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

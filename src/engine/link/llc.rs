@@ -1,6 +1,6 @@
 //! IEEE 802.2 logical link control: what carries IP in frames with a length in place of a type.
 
-use crate::engine::link::{ETHERTYPE_IPV4, LinkError, after, need, u16_at};
+use crate::link::{ETHERTYPE_IPV4, LinkError, after, need, u16_at};
 
 /// The Ethernet type that an LLC header stands for, and what follows it.
 ///

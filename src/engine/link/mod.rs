@@ -2,8 +2,8 @@
 
 use etherparse::{Ethernet2Slice, SingleVlanSlice};
 
-use crate::engine::frame::LinkType;
-use crate::engine::limits::ENCAPSULATION_DEPTH_MAX;
+use crate::frame::LinkType;
+use crate::limits::ENCAPSULATION_DEPTH_MAX;
 
 pub use scope::Scope;
 
@@ -15,7 +15,7 @@ mod ppp;
 mod scope;
 pub mod tunnel;
 
-pub(in crate::engine) use bytes::{u16_at, u32_at};
+pub(crate) use bytes::{u16_at, u32_at};
 
 /// What a frame or tunnel carries, from its IP header on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub fn decapsulate(link: LinkType, frame: &[u8]) -> LinkResult<'_> {
 }
 
 /// An Ethernet frame, on the wire or in a tunnel.
-pub(in crate::engine) fn ethernet(scope: Scope, frame: &[u8]) -> LinkResult<'_> {
+pub(crate) fn ethernet(scope: Scope, frame: &[u8]) -> LinkResult<'_> {
     let ethernet =
         Ethernet2Slice::from_slice_without_fcs(frame).map_err(|_| LinkError::Malformed)?;
     ether_payload(scope, ethernet.ether_type().0, ethernet.payload_slice())
@@ -82,7 +82,7 @@ fn cooked(scope: Scope, protocol: u16, bytes: &[u8]) -> LinkResult<'_> {
 }
 
 /// What an Ethernet type announces, tags taken off.
-pub(in crate::engine) fn ether_payload(
+pub(crate) fn ether_payload(
     mut scope: Scope,
     mut ethertype: u16,
     mut bytes: &[u8],

@@ -1,9 +1,7 @@
 //! MPLS (RFC 3032): a stack of labels that does not say what it carries.
 
-use crate::engine::limits::ENCAPSULATION_DEPTH_MAX;
-use crate::engine::link::{
-    LinkError, LinkResult, Scope, after, ethernet, ip, need, u16_at, u32_at,
-};
+use crate::limits::ENCAPSULATION_DEPTH_MAX;
+use crate::link::{LinkError, LinkResult, Scope, after, ethernet, ip, need, u16_at, u32_at};
 
 /// Set in the last entry of a label stack (RFC 3032 §2.1).
 const BOTTOM_OF_STACK: u32 = 0x100;

@@ -1,6 +1,6 @@
 //! Netfilter's log (`LINKTYPE_NFLOG`): a packet among attributes, each with its length and type.
 
-use crate::engine::link::{LinkError, LinkResult, Scope, after, ip_version, need};
+use crate::link::{LinkError, LinkResult, Scope, after, ip_version, need};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;

@@ -1,6 +1,6 @@
 //! PPP (RFC 1661), in PPPoE sessions (RFC 2516), in HDLC framing (RFC 1662) and in GRE.
 
-use crate::engine::link::{LinkError, LinkResult, Scope, after, ip_version, mpls, need, u16_at};
+use crate::link::{LinkError, LinkResult, Scope, after, ip_version, mpls, need, u16_at};
 
 /// Version 1, type 1, code 0: session data (RFC 2516 §4).
 const PPPOE_SESSION: u16 = 0x1100;

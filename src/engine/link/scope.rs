@@ -29,7 +29,7 @@ impl Scope {
     }
 
     /// The whole of it as two numbers, for keys.
-    pub(in crate::engine) fn words(self) -> [u32; 2] {
+    pub(crate) fn words(self) -> [u32; 2] {
         let [outer, inner] = self.vlans;
         [u32::from(outer) << 16 | u32::from(inner), self.tunnel]
     }

@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use crate::engine::counters::Counters;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{FRAGMENT_BYTES_MAX, FRAGMENT_WAIT, FRAGMENTED_DATAGRAMS_MAX};
-use crate::engine::link::Scope;
-use crate::engine::net::ip::{Datagram, Fragment};
-use crate::engine::net::partial::{Partial, Taken, Whole};
+use crate::counters::Counters;
+use crate::frame::Timestamp;
+use crate::limits::{FRAGMENT_BYTES_MAX, FRAGMENT_WAIT, FRAGMENTED_DATAGRAMS_MAX};
+use crate::link::Scope;
+use crate::net::ip::{Datagram, Fragment};
+use crate::net::partial::{Partial, Taken, Whole};
 
 /// Names a datagram in pieces (RFC 791 §3.2, RFC 8200 §4.5), within its own network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -146,7 +146,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::limits::FRAGMENTS_PER_DATAGRAM_MAX;
+    use crate::limits::FRAGMENTS_PER_DATAGRAM_MAX;
 
     const START: Timestamp = Timestamp::from_secs_nanos(1000, 0);
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::engine::net::{ipv4, ipv6};
+use crate::net::{ipv4, ipv6};
 
 /// An IP packet, whole or a fragment, all headers before its payload read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

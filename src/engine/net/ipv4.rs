@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice};
 
-use crate::engine::net::ip::{Datagram, Ending, Fragment, claimed};
+use crate::net::ip::{Datagram, Ending, Fragment, claimed};
 
 /// Reads an IPv4 packet; None when its header does not hold together.
 pub(super) fn parse(bytes: &[u8], ending: Ending) -> Option<Datagram<'_>> {

@@ -6,8 +6,8 @@ use etherparse::{
     IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
 };
 
-use crate::engine::limits::IPV6_EXTENSIONS_MAX;
-use crate::engine::net::ip::{Datagram, Ending, Fragment, claimed};
+use crate::limits::IPV6_EXTENSIONS_MAX;
+use crate::net::ip::{Datagram, Ending, Fragment, claimed};
 
 /// Length of the header that every packet has.
 const HEADER: usize = 40;

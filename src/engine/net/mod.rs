@@ -3,14 +3,14 @@
 
 use std::net::IpAddr;
 
-use crate::engine::counters::Counters;
-use crate::engine::frame::{Frame, Timestamp};
-use crate::engine::limits::ENCAPSULATION_DEPTH_MAX;
-use crate::engine::link::{LinkError, NetworkPayload, Scope, decapsulate, tunnel};
-use crate::engine::net::defrag::Pool;
-use crate::engine::net::ip::{Datagram, Ending};
-use crate::engine::net::partial::Whole;
-use crate::engine::net::senders::Senders;
+use crate::counters::Counters;
+use crate::frame::{Frame, Timestamp};
+use crate::limits::ENCAPSULATION_DEPTH_MAX;
+use crate::link::{LinkError, NetworkPayload, Scope, decapsulate, tunnel};
+use crate::net::defrag::Pool;
+use crate::net::ip::{Datagram, Ending};
+use crate::net::partial::Whole;
+use crate::net::senders::Senders;
 
 mod defrag;
 mod ip;

@@ -8,9 +8,9 @@
 //!   Windows do. Where the bytes agree, every host that takes the datagram reads the same.
 //! - Fragments that disagree about the datagram's end give it up.
 
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::FRAGMENTS_PER_DATAGRAM_MAX;
-use crate::engine::net::ip::{Datagram, Fragment};
+use crate::frame::Timestamp;
+use crate::limits::FRAGMENTS_PER_DATAGRAM_MAX;
+use crate::net::ip::{Datagram, Fragment};
 
 /// A datagram that waits for fragments.
 #[derive(Debug)]

@@ -7,9 +7,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::engine::frame::{Frame, LinkType};
-use crate::engine::link::Scope;
-use crate::engine::net::IpPacket;
+use crate::frame::{Frame, LinkType};
+use crate::link::Scope;
+use crate::net::IpPacket;
 
 /// A frame of the plain kind.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use crate::engine::limits::CHECKSUM_SENDERS_MAX;
-use crate::engine::link::Scope;
+use crate::limits::CHECKSUM_SENDERS_MAX;
+use crate::link::Scope;
 
 /// A direction is two addresses in a scope. The table has one place for each hash, and whoever
 /// comes last has it: what is lost with a place is only the reason to drop a decoy, never a

@@ -4,7 +4,7 @@ use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::frame::LinkType;
+use crate::frame::LinkType;
 
 const PAYLOAD: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 

@@ -9,21 +9,21 @@
 //! - once an event wants them they are told to the listener, and so is each further one.
 //!
 //! A frame of a connection that is known not to be watched is not looked at. Everything has its
-//! bound ([`limits`](crate::engine::limits)); what a bound costs is counted and told at the end.
+//! bound ([`limits`](crate::limits)); what a bound costs is counted and told at the end.
 //!
 //! A connection is named by a tag; when the flow table gives the same one to a later connection,
 //! that begins with the frame that opens it.
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::engine::event::{Ending, EventId, EventSink, Kept, KeptFrame, RecordingId, Source};
-use crate::engine::frame::{Frame, Timestamp};
-use crate::engine::limits::{
+use crate::event::{Ending, EventId, EventSink, Kept, KeptFrame, RecordingId, Source};
+use crate::frame::{Frame, Timestamp};
+use crate::limits::{
     FRAGMENT_FRAMES_BYTES_MAX, RECORDINGS_MAX, UNDECIDED_MEMORY_DIVISOR, WATCHED_MEMORY_DIVISOR,
 };
-use crate::engine::recorder::ring::Ring;
-use crate::engine::recorder::track::{Recording, Track};
-use crate::engine::transport::ByNumber;
+use crate::recorder::ring::Ring;
+use crate::recorder::track::{Recording, Track};
+use crate::transport::ByNumber;
 
 pub(super) use track::{Signs, Told};
 

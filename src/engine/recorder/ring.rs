@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::event::{KeptFrame, Source};
-use crate::engine::frame::Timestamp;
-use crate::engine::recorder::HandOver;
+use crate::event::{KeptFrame, Source};
+use crate::frame::Timestamp;
+use crate::recorder::HandOver;
 
 /// The ring.
 #[derive(Debug, Default)]

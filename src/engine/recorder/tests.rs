@@ -1,7 +1,7 @@
 use super::*;
-use crate::engine::event::{Detail, Event};
-use crate::engine::frame::LinkType;
-use crate::engine::limits::{FIRST_FRAMES_BYTES_MAX, LAST_FRAMES_BYTES_MAX, RECORDING_IDLE};
+use crate::event::{Detail, Event};
+use crate::frame::LinkType;
+use crate::limits::{FIRST_FRAMES_BYTES_MAX, LAST_FRAMES_BYTES_MAX, RECORDING_IDLE};
 
 const MEMORY: usize = 48 << 20;
 

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::engine::event::{Ending, EventId, KeptFrame, RecordingId, Source};
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{
+use crate::event::{Ending, EventId, KeptFrame, RecordingId, Source};
+use crate::frame::Timestamp;
+use crate::limits::{
     FIRST_FRAMES_BYTES_MAX, LAST_FRAMES_BYTES_MAX, OVER_FRAMES_WAIT, RECORDING_IDLE,
     RECORDING_LINGER, RESET_WAIT, SECRET_WAIT,
 };
-use crate::engine::transport::{Seen, Segment};
+use crate::transport::{Seen, Segment};
 
 /// A watched connection.
 #[derive(Debug, Default)]
@@ -67,18 +67,18 @@ struct Held {
 
 /// What a frame says of its connection's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::engine) struct Signs {
+pub(crate) struct Signs {
     /// The side that sent it has nothing more to send.
-    pub(in crate::engine) fin: Option<usize>,
+    pub(crate) fin: Option<usize>,
     /// It resets the connection.
-    pub(in crate::engine) reset: bool,
+    pub(crate) reset: bool,
     /// The connection is over by now.
-    pub(in crate::engine) over: bool,
+    pub(crate) over: bool,
 }
 
 impl Signs {
     /// What a segment says.
-    pub(in crate::engine) fn of(segment: &Segment<'_>, seen: Seen) -> Self {
+    pub(crate) fn of(segment: &Segment<'_>, seen: Seen) -> Self {
         Self {
             fin: segment.fin.then_some(seen.side),
             reset: segment.rst,
@@ -248,13 +248,13 @@ const BYTES_AT_FIRST: usize = 2048;
 
 /// What is told of an event whose connection is to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Told {
+pub(crate) struct Told {
     /// The event.
-    pub(in crate::engine) id: EventId,
+    pub(crate) id: EventId,
     /// Its time, which is that of the frame that completed it.
-    pub(in crate::engine) time: Timestamp,
+    pub(crate) time: Timestamp,
     /// The random bytes of its connection's hello, by which key logs name it.
-    pub(in crate::engine) random: Option<[u8; 32]>,
+    pub(crate) random: Option<[u8; 32]>,
     /// What is known of its connection's secrets, as lines of a key log.
-    pub(in crate::engine) lines: String,
+    pub(crate) lines: String,
 }

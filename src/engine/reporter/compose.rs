@@ -1,13 +1,13 @@
 //! Events out of what was read, what it met and where it came from.
 
-use crate::engine::app::RequestHead;
-use crate::engine::app::tls::facts::TlsFacts;
-use crate::engine::canary::{Judgement, Match};
-use crate::engine::event::{
+use crate::app::RequestHead;
+use crate::app::tls::facts::TlsFacts;
+use crate::canary::{Judgement, Match};
+use crate::event::{
     ClockState, Event, EventId, EventKind, Flags, LateRequest, Learned, Origin, wire_text,
 };
-use crate::engine::limits::FIELD_BYTES_MAX;
-use crate::engine::transport::StreamContext;
+use crate::limits::FIELD_BYTES_MAX;
+use crate::transport::StreamContext;
 
 /// A request; `facts` where it came under TLS or QUIC.
 pub(super) fn request(

@@ -12,10 +12,10 @@
 //! ones that lie wholly inside a newer are replaced, and of two that overlap in part the one that
 //! starts first gives the bytes. What comes in order beats what waits.
 
-use crate::engine::event::Flags;
-use crate::engine::transport::seq::SeqNum;
-use crate::engine::transport::waiting::{End, Overlap, Patience, Stamp, Waiting, after};
-use crate::engine::transport::{Chunk, FiveTuple};
+use crate::event::Flags;
+use crate::transport::seq::SeqNum;
+use crate::transport::waiting::{End, Overlap, Patience, Stamp, Waiting, after};
+use crate::transport::{Chunk, FiveTuple};
 
 /// Where a stream begins or has got to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Such a map.
-pub(in crate::engine) type ByNumber<V> = HashMap<u64, V, BuildHasherDefault<NumberHasher>>;
+pub(crate) type ByNumber<V> = HashMap<u64, V, BuildHasherDefault<NumberHasher>>;
 
 /// Spreads a number over all bits.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct NumberHasher(u64);
+pub(crate) struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn write(&mut self, bytes: &[u8]) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::Segment;
+use crate::frame::Timestamp;
+use crate::transport::Segment;
 
 /// The last few segments, by what no second segment of a connection has in common with them: a
 /// retransmission comes later than [`MOMENT`]. What a router changes on the way (time to live,
@@ -68,8 +68,8 @@ mod tests {
     use etherparse::PacketBuilder;
 
     use super::*;
-    use crate::engine::link::Scope;
-    use crate::engine::net::IpPacket;
+    use crate::link::Scope;
+    use crate::net::IpPacket;
 
     fn tcp(seq: u32, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use etherparse::UdpSlice;
 
-use crate::engine::link::Scope;
-use crate::engine::net::IpPacket;
+use crate::link::Scope;
+use crate::net::IpPacket;
 
 /// A UDP datagram whose payload is borrowed from the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! One connection: two assemblers, who is who, and which segments can be meant for it.
 
-use crate::engine::event::{Flags, Scheme};
-use crate::engine::frame::Timestamp;
-use crate::engine::link::Scope;
-use crate::engine::transport::assembler::{Assembler, Phase};
-use crate::engine::transport::flow_key::{KeyHash, Side};
-use crate::engine::transport::networks::{Network, Origin};
-use crate::engine::transport::queue::{Class, Links};
-use crate::engine::transport::{Attention, Direction, FiveTuple, Segment, StreamContext};
+use crate::event::{Flags, Scheme};
+use crate::frame::Timestamp;
+use crate::link::Scope;
+use crate::transport::assembler::{Assembler, Phase};
+use crate::transport::flow_key::{KeyHash, Side};
+use crate::transport::networks::{Network, Origin};
+use crate::transport::queue::{Class, Links};
+use crate::transport::{Attention, Direction, FiveTuple, Segment, StreamContext};
 
 /// A connection and what the layer above keeps for it. Every byte counts: a flood makes a million.
 /// Its addresses are not kept: whoever comes with its key brings them.

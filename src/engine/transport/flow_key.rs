@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
 
-use crate::engine::transport::FiveTuple;
+use crate::transport::FiveTuple;
 
 /// Which of a flow's two endpoints: the one whose address and port come first, or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,7 @@ impl Side {
 
 /// Both endpoints, the same for both directions; half as large as two [`SocketAddr`]. The network
 /// is no part of it: mirrors show one connection in several, or its two directions in two
-/// ([`Networks`](crate::engine::transport::networks)). IPv4 addresses stand in their mapped form (RFC 4291 §2.5.5.2), which no packet
+/// ([`Networks`](crate::transport::networks)). IPv4 addresses stand in their mapped form (RFC 4291 §2.5.5.2), which no packet
 /// on a wire bears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey {
@@ -43,7 +43,7 @@ struct Endpoint {
 
 impl FlowKey {
     /// The least of all keys.
-    pub(in crate::engine) const FIRST: Self = Self {
+    pub(crate) const FIRST: Self = Self {
         low: Endpoint::FIRST,
         high: Endpoint::FIRST,
     };
@@ -105,11 +105,11 @@ impl Endpoint {
 /// What stands for a key in the table: one of 2^64, so that no two connections ever share one but
 /// by an accident that takes longer to wait for than the machine will last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct KeyHash(u64);
+pub(crate) struct KeyHash(u64);
 
 impl KeyHash {
     /// The number.
-    pub(in crate::engine) const fn get(self) -> u64 {
+    pub(crate) const fn get(self) -> u64 {
         self.0
     }
 
@@ -125,7 +125,7 @@ impl KeyHash {
 /// (Lemire and Kaser, "Strongly universal string hashing is fast", 2014). A few multiplications,
 /// where SipHash costs more than the rest of the look-up.
 #[derive(Debug)]
-pub(in crate::engine) struct KeyHasher {
+pub(crate) struct KeyHasher {
     first: Factors,
     second: Factors,
 }
@@ -140,7 +140,7 @@ struct Factors {
 }
 
 impl KeyHasher {
-    pub(in crate::engine) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let random = RandomState::new();
         Self {
             first: Factors::draw(&random, 0),
@@ -148,7 +148,7 @@ impl KeyHasher {
         }
     }
 
-    pub(in crate::engine) fn hash(&self, key: &FlowKey) -> KeyHash {
+    pub(crate) fn hash(&self, key: &FlowKey) -> KeyHash {
         joined(self.first.sum(key), self.second.sum(key))
     }
 

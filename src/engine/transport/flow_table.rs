@@ -5,7 +5,7 @@
 //! key, and the old one stays: each segment goes to the flow whose place in the sequence it is
 //! nearest to. A forged or stale SYN so costs an empty record and takes nothing from the live
 //! connection; a real one is read from its first byte. There are at most
-//! [`FLOWS_PER_KEY_MAX`](crate::engine::limits::FLOWS_PER_KEY_MAX);
+//! [`FLOWS_PER_KEY_MAX`](crate::limits::FLOWS_PER_KEY_MAX);
 //! an empty one makes room first.
 //!
 //! # Memory
@@ -17,16 +17,16 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use crate::engine::counters::Counters;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{HOLLOW_MEMORY_DIVISOR, Limits, UNDECIDED_BYTES_PER_CONNECTION_MAX};
-use crate::engine::transport::flow::Flow;
-use crate::engine::transport::flow_key::{FlowKey, KeyHash, KeyHasher, Side};
-use crate::engine::transport::index::Index;
-use crate::engine::transport::queue::{Class, Queues};
-use crate::engine::transport::reading::Reading;
-use crate::engine::transport::slab::{Id, Slab};
-use crate::engine::transport::{Attention, FlowState, Seen, Segment, StreamHandler};
+use crate::counters::Counters;
+use crate::frame::Timestamp;
+use crate::limits::{HOLLOW_MEMORY_DIVISOR, Limits, UNDECIDED_BYTES_PER_CONNECTION_MAX};
+use crate::transport::flow::Flow;
+use crate::transport::flow_key::{FlowKey, KeyHash, KeyHasher, Side};
+use crate::transport::index::Index;
+use crate::transport::queue::{Class, Queues};
+use crate::transport::reading::Reading;
+use crate::transport::slab::{Id, Slab};
+use crate::transport::{Attention, FlowState, Seen, Segment, StreamHandler};
 
 pub use ahead::{EXPECTED_MAX, Expected};
 

@@ -5,8 +5,8 @@
 //! next, and every group counts those that went by, so that a search ends at the first group that
 //! nobody went by. Nothing is moved when one leaves.
 
-use crate::engine::transport::flow_key::KeyHash;
-use crate::engine::transport::slab::Id;
+use crate::transport::flow_key::KeyHash;
+use crate::transport::slab::Id;
 
 /// The numbers of all flows, by their keys' hashes.
 #[derive(Debug)]
@@ -128,8 +128,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::transport::FlowKey;
-    use crate::engine::transport::flow_key::KeyHasher;
+    use crate::transport::FlowKey;
+    use crate::transport::flow_key::KeyHasher;
 
     proptest! {
         /// However crowded.

@@ -5,10 +5,10 @@
 
 use std::net::SocketAddr;
 
-use crate::engine::counters::Counters;
-use crate::engine::event::{Flags, Scheme};
-use crate::engine::frame::Timestamp;
-use crate::engine::link::Scope;
+use crate::counters::Counters;
+use crate::event::{Flags, Scheme};
+use crate::frame::Timestamp;
+use crate::link::Scope;
 
 mod assembler;
 mod by_number;
@@ -28,11 +28,11 @@ mod slab;
 mod tuple;
 mod waiting;
 
-pub(in crate::engine) use by_number::ByNumber;
+pub(crate) use by_number::ByNumber;
 pub use copies::Copies;
 pub use datagram::{Datagram, DatagramError};
 pub use flow_key::FlowKey;
-pub(in crate::engine) use flow_key::KeyHasher;
+pub(crate) use flow_key::KeyHasher;
 pub use flow_table::{EXPECTED_MAX, Expected, FlowTable};
 pub use segment::{Segment, SegmentError};
 pub use seq::SeqNum;

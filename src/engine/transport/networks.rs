@@ -12,8 +12,8 @@
 //! one of the two bears neither tag nor tunnel, or when that number differs; and only near the
 //! place in the sequence at which the flow is.
 
-use crate::engine::link::Scope;
-use crate::engine::transport::Segment;
+use crate::link::Scope;
+use crate::transport::Segment;
 
 /// Where one side of a connection was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

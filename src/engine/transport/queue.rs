@@ -4,9 +4,9 @@
 //! flow at once would touch two strangers' memory for each packet. A flow that was active since it
 //! queued goes to the end when its turn comes.
 
-use crate::engine::transport::Interest;
-use crate::engine::transport::flow::Flow;
-use crate::engine::transport::slab::{Id, Slab};
+use crate::transport::Interest;
+use crate::transport::flow::Flow;
+use crate::transport::slab::{Id, Slab};
 
 /// How much it would cost to forget a flow, with what the table itself knows of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::engine::link::Scope;
-use crate::engine::net::IpPacket;
-use crate::engine::transport::FiveTuple;
-use crate::engine::transport::checksum::{self, Verdict};
-use crate::engine::transport::seq::SeqNum;
+use crate::link::Scope;
+use crate::net::IpPacket;
+use crate::transport::FiveTuple;
+use crate::transport::checksum::{self, Verdict};
+use crate::transport::seq::SeqNum;
 
 /// A TCP segment whose payload is borrowed from the packet.
 #[derive(Clone, Copy, Debug)]

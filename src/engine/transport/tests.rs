@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::limits::{FLOWS_PER_KEY_ANYWHERE_MAX, HOLE_WAIT, Limits, RESET_WAIT};
+use crate::limits::{FLOWS_PER_KEY_ANYWHERE_MAX, HOLE_WAIT, Limits, RESET_WAIT};
 
 const CLIENT: &str = "203.0.113.9:50000";
 const SERVER: &str = "192.168.1.10:80";

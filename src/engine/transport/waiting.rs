@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::event::Flags;
-use crate::engine::frame::Timestamp;
-use crate::engine::link::Scope;
-use crate::engine::transport::FiveTuple;
+use crate::event::Flags;
+use crate::frame::Timestamp;
+use crate::link::Scope;
+use crate::transport::FiveTuple;
 
 /// What is noted about bytes when they come, and told with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

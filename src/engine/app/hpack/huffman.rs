@@ -14,10 +14,7 @@ pub enum HuffmanError {
 }
 
 /// Decodes `coded` and appends what it says to `plain`: 8 bytes out of 5 at most.
-pub(in crate::engine::app) fn decode(
-    coded: &[u8],
-    plain: &mut Vec<u8>,
-) -> Result<(), HuffmanError> {
+pub(in crate::app) fn decode(coded: &[u8], plain: &mut Vec<u8>) -> Result<(), HuffmanError> {
     plain.reserve(coded.len() + coded.len() / 2);
     let mut rest = coded.iter();
     let mut window = 0_u64; // the bits that come next, from the top
@@ -124,7 +121,7 @@ const CODES: [(u32, &[u8]); 21] = [
 
 /// The naive other half, for tests: encodes bit by bit.
 #[cfg(test)]
-pub(in crate::engine::app) fn encode(plain: &[u8]) -> Vec<u8> {
+pub(in crate::app) fn encode(plain: &[u8]) -> Vec<u8> {
     let mut bits: Vec<bool> = Vec::new();
     for byte in plain {
         let (length, code) = code_of(*byte);

@@ -8,9 +8,9 @@
 //!
 //! Where bytes were missed, what came since is still certain: fields are numbered from the newest.
 
-use crate::engine::app::hpack::reader::Reader;
-use crate::engine::app::hpack::table::{Entry, Found, Table};
-use crate::engine::limits::HEADER_LIST_BYTES_MAX;
+use crate::app::hpack::reader::Reader;
+use crate::app::hpack::table::{Entry, Found, Table};
+use crate::limits::HEADER_LIST_BYTES_MAX;
 
 pub use huffman::HuffmanError;
 

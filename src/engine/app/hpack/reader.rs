@@ -1,33 +1,33 @@
 //! Integers and strings of HPACK and QPACK (RFC 7541 §5, RFC 9204 §4.1).
 
-use crate::engine::app::hpack::HpackError;
-use crate::engine::app::hpack::huffman;
+use crate::app::hpack::HpackError;
+use crate::app::hpack::huffman;
 
 /// Takes representations off the front of a block.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine::app) struct Reader<'a> {
+pub(in crate::app) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(in crate::engine::app) fn new(block: &'a [u8]) -> Self {
+    pub(in crate::app) fn new(block: &'a [u8]) -> Self {
         Self { rest: block }
     }
 
     /// The next byte, which says what stands there; it is not taken off.
-    pub(in crate::engine::app) fn peek(&self) -> Option<u8> {
+    pub(in crate::app) fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
     /// The bytes that were not taken off.
     #[allow(dead_code, reason = "QPACK needs it")]
-    pub(in crate::engine::app) fn rest(&self) -> &'a [u8] {
+    pub(in crate::app) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// An integer in the low `prefix` bits (1 to 8) of the next byte and in those that continue
     /// it (RFC 7541 §5.1). More than 62 bits (RFC 9204 §4.1.1) are refused.
-    pub(in crate::engine::app) fn integer(&mut self, prefix: u32) -> Result<u64, HpackError> {
+    pub(in crate::app) fn integer(&mut self, prefix: u32) -> Result<u64, HpackError> {
         let mask = u8::MAX >> (8 - prefix.clamp(1, 8));
         let first = self.byte()? & mask;
         let mut value = u64::from(first);
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
 
     /// A string whose length stands in the low `prefix` bits of the next byte, and above them
     /// whether it is Huffman-coded (RFC 7541 §5.2). Only then it is written to `scratch`.
-    pub(in crate::engine::app) fn string<'b>(
+    pub(in crate::app) fn string<'b>(
         &mut self,
         prefix: u32,
         scratch: &'b mut Vec<u8>,

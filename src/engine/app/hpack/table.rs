@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::limits::HPACK_TABLE_BYTES_MAX;
+use crate::limits::HPACK_TABLE_BYTES_MAX;
 
 /// The fields that a connection has told so far, the newest first. Never more than
 /// [`HPACK_TABLE_BYTES_MAX`] bytes by the count of RFC 7541 §4.1.
@@ -12,7 +12,7 @@ use crate::engine::limits::HPACK_TABLE_BYTES_MAX;
 /// bound, or because bytes were missed. What it holds is certain all the same: fields are
 /// numbered from the newest.
 #[derive(Debug)]
-pub(in crate::engine::app) struct Table {
+pub(in crate::app) struct Table {
     entries: VecDeque<Entry>,
     /// Bytes of the entries, with [`ENTRY_OVERHEAD`] for each.
     bytes: usize,
@@ -25,7 +25,7 @@ pub(in crate::engine::app) struct Table {
 
 /// A field of the dynamic table: name and value in one piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) struct Entry {
+pub(in crate::app) struct Entry {
     bytes: Box<[u8]>,
     /// None when the name was that of a field that this table lacks.
     name_length: Option<usize>,
@@ -33,7 +33,7 @@ pub(in crate::engine::app) struct Entry {
 
 /// What stands at an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Found<'a> {
+pub(in crate::app) enum Found<'a> {
     /// A field.
     Field { name: &'a [u8], value: &'a [u8] },
     /// A field that the sender knows and this table lacks.
@@ -50,7 +50,7 @@ impl Default for Table {
 
 impl Table {
     /// An empty table, as at the start of a connection, for so many bytes.
-    pub(in crate::engine::app) fn new(capacity: u64) -> Self {
+    pub(in crate::app) fn new(capacity: u64) -> Self {
         let mut table = Self {
             entries: VecDeque::new(),
             bytes: 0,
@@ -64,7 +64,7 @@ impl Table {
     }
 
     /// The field at a place, counted from the newest, which is 0.
-    pub(in crate::engine::app) fn get(&self, place: u64) -> Found<'_> {
+    pub(in crate::app) fn get(&self, place: u64) -> Found<'_> {
         let entry = usize::try_from(place)
             .ok()
             .and_then(|place| self.entries.get(place));
@@ -77,13 +77,13 @@ impl Table {
 
     /// Fields that were inserted since the table was made, whatever became of them.
     #[allow(dead_code, reason = "QPACK needs it")]
-    pub(in crate::engine::app) fn inserted(&self) -> u64 {
+    pub(in crate::app) fn inserted(&self) -> u64 {
         self.inserted
     }
 
     /// Adds a field. The oldest go to make room; one that has no room at all empties the table
     /// (RFC 7541 §4.4).
-    pub(in crate::engine::app) fn insert(&mut self, entry: Entry) {
+    pub(in crate::app) fn insert(&mut self, entry: Entry) {
         self.inserted = self.inserted.saturating_add(1);
         self.bytes = self.bytes.saturating_add(entry.size());
         self.entries.push_front(entry);
@@ -91,7 +91,7 @@ impl Table {
     }
 
     /// Sets how many bytes the sender's table may have (RFC 7541 §4.3).
-    pub(in crate::engine::app) fn set_capacity(&mut self, capacity: u64) {
+    pub(in crate::app) fn set_capacity(&mut self, capacity: u64) {
         let wanted = usize::try_from(capacity).unwrap_or(usize::MAX);
         self.is_bounded = wanted > HPACK_TABLE_BYTES_MAX;
         self.capacity = wanted.min(HPACK_TABLE_BYTES_MAX);
@@ -99,7 +99,7 @@ impl Table {
     }
 
     /// Bytes were missed: fields may have come and gone, and the capacity may have changed.
-    pub(in crate::engine::app) fn lose(&mut self) {
+    pub(in crate::app) fn lose(&mut self) {
         *self = Self {
             is_complete: false,
             inserted: self.inserted,
@@ -108,7 +108,7 @@ impl Table {
     }
 
     /// Bytes on the heap.
-    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
+    pub(in crate::app) fn heap_bytes(&self) -> usize {
         let entries = self.entries.capacity() * size_of::<Entry>();
         entries + self.bytes - self.entries.len() * ENTRY_OVERHEAD
     }
@@ -126,7 +126,7 @@ impl Table {
 
 impl Entry {
     /// A field, or of a field whose name is not known the value.
-    pub(in crate::engine::app) fn new(name: Option<&[u8]>, value: &[u8]) -> Self {
+    pub(in crate::app) fn new(name: Option<&[u8]>, value: &[u8]) -> Self {
         Self {
             bytes: [name.unwrap_or_default(), value].concat().into(),
             name_length: name.map(<[u8]>::len),

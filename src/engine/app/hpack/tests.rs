@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::limits::HPACK_TABLE_BYTES_MAX;
+use crate::limits::HPACK_TABLE_BYTES_MAX;
 
 /// Bytes written as in the RFC: pairs of digits, blanks anywhere.
 fn hex(text: &str) -> Vec<u8> {

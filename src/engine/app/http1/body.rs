@@ -4,7 +4,7 @@ use memchr::memchr;
 
 /// What is left of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Body {
+pub(in crate::app) enum Body {
     /// So many bytes.
     Length(u64),
     /// Chunks, up to the one of length 0 and the trailers after it.
@@ -20,7 +20,7 @@ pub(in crate::engine::app) enum Body {
 
 /// A place in a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum ChunkPart {
+pub(in crate::app) enum ChunkPart {
     /// Before the first digit of a size.
     SizeStart,
     /// Within a size.

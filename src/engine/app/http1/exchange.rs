@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use crate::engine::app::Observer;
-use crate::engine::event::EventId;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{EARLY_RESPONSES_MAX, PIPELINED_REQUESTS_MAX};
-use crate::engine::transport::StreamContext;
+use crate::app::Observer;
+use crate::event::EventId;
+use crate::frame::Timestamp;
+use crate::limits::{EARLY_RESPONSES_MAX, PIPELINED_REQUESTS_MAX};
+use crate::transport::StreamContext;
 
 /// The requests of one connection that wait for their responses. On the heap, once there is one.
 #[derive(Debug, Default)]
@@ -97,19 +97,19 @@ pub(super) struct Switch {
 /// Requests may have been lost: an answer to them is still to come, unless the client reads one
 /// before its next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) struct Owed {
+pub(in crate::app) struct Owed {
     /// How far the server's direction had been told.
     told: Option<u64>,
 }
 
 impl Owed {
     /// What is owed after a gap of so many bytes, which may have swallowed a `part` of a head.
-    pub(in crate::engine::app) fn for_gap(gap: u64, part: bool, told: Option<u64>) -> Option<Self> {
+    pub(in crate::app) fn for_gap(gap: u64, part: bool, told: Option<u64>) -> Option<Self> {
         (part || gap >= REQUEST_BYTES_MIN).then_some(Self { told })
     }
 
     /// What is owed after bytes that are no request line: the end of a message that began before.
-    pub(in crate::engine::app) fn for_rest(passed: bool, read: Option<u64>) -> Option<Self> {
+    pub(in crate::app) fn for_rest(passed: bool, read: Option<u64>) -> Option<Self> {
         passed.then_some(Self { told: read })
     }
 

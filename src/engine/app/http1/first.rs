@@ -1,18 +1,18 @@
 //! A connection of which only part of its first request's head was seen: in a flood of half
 //! requests there are a million of these, so they are as small as can be.
 
-use crate::engine::app::Observer;
-use crate::engine::app::http1::Http1;
-use crate::engine::app::http1::exchange::RequestKind;
-use crate::engine::app::http1::partial::EXACT_BYTES_MAX;
-use crate::engine::app::http1::requests::{Place, Requests};
-use crate::engine::app::http1::skim::{Skim, cut};
-use crate::engine::app::http1::walk::Walk;
-use crate::engine::transport::{Chunk, Direction, Interest};
+use crate::app::Observer;
+use crate::app::http1::Http1;
+use crate::app::http1::exchange::RequestKind;
+use crate::app::http1::partial::EXACT_BYTES_MAX;
+use crate::app::http1::requests::{Place, Requests};
+use crate::app::http1::skim::{Skim, cut};
+use crate::app::http1::walk::Walk;
+use crate::transport::{Chunk, Direction, Interest};
 
 /// What is left of an [`Http1`] at such a place.
 #[derive(Debug)]
-pub(in crate::engine::app) struct First(Left);
+pub(in crate::app) struct First(Left);
 
 #[derive(Debug)]
 enum Left {
@@ -33,7 +33,7 @@ enum Left {
 impl First {
     /// What the first bytes of a connection come to, if they are the usual beginning of a head and
     /// do not end it. None: they are to be read the long way, and nothing has happened.
-    pub(in crate::engine::app) fn begin(
+    pub(in crate::app) fn begin(
         bytes: &[u8],
         from: Direction,
         observer: &impl Observer,
@@ -57,7 +57,7 @@ impl First {
 
     /// Reads on, if that is within a head that is only skimmed; else false, and nothing has
     /// happened.
-    pub(in crate::engine::app) fn skim(&mut self, direction: Direction, chunk: Chunk<'_>) -> bool {
+    pub(in crate::app) fn skim(&mut self, direction: Direction, chunk: Chunk<'_>) -> bool {
         match (&mut self.0, chunk) {
             (Left::Unwanted { skim, from }, Chunk::Data(bytes)) if *from == direction => {
                 skim.goes_on(bytes)
@@ -67,7 +67,7 @@ impl First {
     }
 
     /// Makes a connection small, if it is at such a place; else gives it back.
-    pub(in crate::engine::app) fn of(mut http1: Http1) -> Result<Self, Http1> {
+    pub(in crate::app) fn of(mut http1: Http1) -> Result<Self, Http1> {
         let requests = &mut http1.requests;
         let new = requests.is_first() && http1.responses.is_new() && http1.exchange.is_new();
         match std::mem::take(&mut requests.place) {
@@ -90,7 +90,7 @@ impl First {
     }
 
     /// The connection as it was.
-    pub(in crate::engine::app) fn into_http1(self) -> Http1 {
+    pub(in crate::app) fn into_http1(self) -> Http1 {
         match self.0 {
             Left::Held {
                 bytes,
@@ -109,7 +109,7 @@ impl First {
     }
 
     /// How much it would cost to forget it.
-    pub(in crate::engine::app) fn interest(&self) -> Interest {
+    pub(in crate::app) fn interest(&self) -> Interest {
         match &self.0 {
             Left::Held {
                 watched: Some(true),
@@ -121,7 +121,7 @@ impl First {
     }
 
     /// The part of a head that is held.
-    pub(in crate::engine::app) fn held(&self, direction: Direction) -> &[u8] {
+    pub(in crate::app) fn held(&self, direction: Direction) -> &[u8] {
         match &self.0 {
             Left::Held { bytes, from, .. } if *from == direction => bytes,
             _ => &[],
@@ -129,7 +129,7 @@ impl First {
     }
 
     /// Bytes on the heap.
-    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
+    pub(in crate::app) fn heap_bytes(&self) -> usize {
         match &self.0 {
             Left::Held { bytes, .. } => bytes.len(),
             Left::Unwanted { skim, .. } => skim.heap_bytes(),
@@ -157,8 +157,8 @@ fn is_usual_beginning(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::app::tests::{Notes, context};
-    use crate::engine::event::Flags;
+    use crate::app::tests::{Notes, context};
+    use crate::event::Flags;
 
     const TO_SERVER: Direction = Direction::ToServer;
 

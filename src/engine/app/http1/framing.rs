@@ -1,8 +1,8 @@
 //! What a head says about the body that follows it (RFC 9112 §6).
 
-use crate::engine::app::http1::body::Body;
-use crate::engine::app::http1::fields::RawField;
-use crate::engine::limits::FRAMING_FIELD_BYTES_MAX;
+use crate::app::http1::body::Body;
+use crate::app::http1::fields::RawField;
+use crate::limits::FRAMING_FIELD_BYTES_MAX;
 
 /// The fields that delimit a message, as far as they were read.
 ///
@@ -200,7 +200,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::app::http1::fields::{Fields, Next};
+    use crate::app::http1::fields::{Fields, Next};
 
     fn framing(head: &str) -> Framing {
         let head = format!("{head}|").replace('|', "\r\n");

@@ -2,14 +2,12 @@
 
 use memchr::memchr;
 
-use crate::engine::app::http1::line::{
-    StatusLine, is_certain_request_line, may_become_request_line,
-};
-use crate::engine::limits::HEAD_BYTES_MAX;
+use crate::app::http1::line::{StatusLine, is_certain_request_line, may_become_request_line};
+use crate::limits::HEAD_BYTES_MAX;
 
 /// What is sought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Sought {
+pub(in crate::app) enum Sought {
     /// A request line.
     Request,
     /// A status line.
@@ -20,7 +18,7 @@ pub(in crate::engine::app) enum Sought {
 
 /// Where the search stands.
 #[derive(Debug, Default)]
-pub(in crate::engine::app) enum Hunt {
+pub(in crate::app) enum Hunt {
     /// A line may begin here.
     #[default]
     LineStart,
@@ -32,13 +30,13 @@ pub(in crate::engine::app) enum Hunt {
 
 /// The beginning of a line; apart, so that a search that holds none is small.
 #[derive(Debug)]
-pub(in crate::engine::app) struct Line {
+pub(in crate::app) struct Line {
     bytes: Vec<u8>,
 }
 
 /// What came of searching.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Found<'a> {
+pub(in crate::app) enum Found<'a> {
     /// Nothing in all of the bytes.
     Nothing,
     /// A line: it begins with bytes that were held and goes on with the rest.
@@ -61,7 +59,7 @@ enum Likeness {
 
 impl Hunt {
     /// The beginning of a line that may be one.
-    pub(in crate::engine::app) fn held(&self) -> &[u8] {
+    pub(in crate::app) fn held(&self) -> &[u8] {
         match self {
             Self::Holding(line) => &line.bytes,
             Self::LineStart | Self::WithinLine => &[],
@@ -70,7 +68,7 @@ impl Hunt {
 
     /// Searches on, and tells whether bytes were passed over that belong to no such line, empty
     /// lines apart.
-    pub(in crate::engine::app) fn pass<'a>(
+    pub(in crate::app) fn pass<'a>(
         &mut self,
         sought: Sought,
         bytes: &'a [u8],
@@ -88,7 +86,7 @@ impl Hunt {
     }
 
     /// Bytes on the heap.
-    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
+    pub(in crate::app) fn heap_bytes(&self) -> usize {
         match self {
             Self::Holding(line) => size_of::<Line>() + line.bytes.capacity(),
             Self::LineStart | Self::WithinLine => 0,
@@ -96,11 +94,7 @@ impl Hunt {
     }
 
     /// Searches on.
-    pub(in crate::engine::app) fn feed<'a>(
-        &mut self,
-        sought: Sought,
-        mut bytes: &'a [u8],
-    ) -> Found<'a> {
+    pub(in crate::app) fn feed<'a>(&mut self, sought: Sought, mut bytes: &'a [u8]) -> Found<'a> {
         while !bytes.is_empty() {
             match std::mem::take(self) {
                 Self::LineStart => match judge(sought, bytes, memchr(b'\n', bytes)) {

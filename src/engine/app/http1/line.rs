@@ -2,7 +2,7 @@
 
 use memchr::memrchr2;
 
-use crate::engine::app::HttpVersion;
+use crate::app::HttpVersion;
 
 /// A request line, split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +109,12 @@ impl<'a> RequestLine<'a> {
 
 /// Whether a line that may stand anywhere is a request line beyond reasonable doubt: a method
 /// that is in use, a target as targets are, a version.
-pub(in crate::engine::app) fn is_certain_request_line(line: &[u8]) -> bool {
+pub(in crate::app) fn is_certain_request_line(line: &[u8]) -> bool {
     RequestLine::parse(line).is_some_and(|parsed| parsed.is_certain())
 }
 
 /// Whether a line that has begun so can still become one.
-pub(in crate::engine::app) fn may_become_request_line(start: &[u8]) -> bool {
+pub(in crate::app) fn may_become_request_line(start: &[u8]) -> bool {
     match split_at_blank(start) {
         Some((method, _)) => METHODS.contains(&method),
         None => METHODS.iter().any(|method| method.starts_with(start)),
@@ -123,7 +123,7 @@ pub(in crate::engine::app) fn may_become_request_line(start: &[u8]) -> bool {
 
 /// What the first bytes of a response say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum StatusLine {
+pub(in crate::app) enum StatusLine {
     /// Its status.
     Status(u16),
     /// Too few bytes to tell.
@@ -137,7 +137,7 @@ pub(super) const STATUS_BYTES_MAX: usize = 16;
 
 impl StatusLine {
     /// Reads `HTTP/1.x`, blanks and three digits that nothing but a blank or line end follows.
-    pub(in crate::engine::app) fn parse(start: &[u8]) -> Self {
+    pub(in crate::app) fn parse(start: &[u8]) -> Self {
         let start = start.get(..STATUS_BYTES_MAX).unwrap_or(start);
         let Some(rest) = start.strip_prefix(b"HTTP/1.") else {
             return Self::unless_full(b"HTTP/1.".starts_with(start));
@@ -175,7 +175,7 @@ impl StatusLine {
 }
 
 /// RFC 9110 §5.6.2.
-pub(in crate::engine::app) fn is_token(bytes: &[u8]) -> bool {
+pub(in crate::app) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty()
         && bytes
             .iter()

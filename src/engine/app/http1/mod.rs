@@ -5,13 +5,13 @@
 
 use std::net::IpAddr;
 
-use crate::engine::app::Observer;
-use crate::engine::app::http1::exchange::Exchange;
-use crate::engine::app::http1::requests::{Leave, Reading, Requests};
-use crate::engine::app::http1::responses::{Responses, Step};
-use crate::engine::event::EventId;
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::{Chunk, Direction, Interest, StreamContext};
+use crate::app::Observer;
+use crate::app::http1::exchange::Exchange;
+use crate::app::http1::requests::{Leave, Reading, Requests};
+use crate::app::http1::responses::{Responses, Step};
+use crate::event::EventId;
+use crate::frame::Timestamp;
+use crate::transport::{Chunk, Direction, Interest, StreamContext};
 
 mod body;
 mod exchange;

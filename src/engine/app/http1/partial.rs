@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr_iter};
 
-use crate::engine::limits::{FRAMING_FIELD_BYTES_MAX, HEAD_BYTES_MAX};
+use crate::limits::{FRAMING_FIELD_BYTES_MAX, HEAD_BYTES_MAX};
 
 /// Takes bytes to those of a partial head: up to the end of its first line unless that is there
 /// (`has_line`), else up to its own end, never beyond the bound. Tells what was not taken, and

@@ -1,17 +1,17 @@
 //! The client's side: request heads read, bodies skipped.
 
-use crate::engine::app::Observer;
-use crate::engine::app::http1::body::{Body, Skipped};
-use crate::engine::app::http1::exchange::{Awaited, Exchange, Owed, RequestKind, Switch};
-use crate::engine::app::http1::framing::{Follows, Framing};
-use crate::engine::app::http1::hunt::{Found, Hunt, Sought};
-use crate::engine::app::http1::line::RequestLine;
-use crate::engine::app::http1::partial;
-use crate::engine::app::http1::skim::{Skim, Skimmed};
-use crate::engine::app::http1::walk::{NoRequestLine, Walk, find_host};
-use crate::engine::event::Flags;
-use crate::engine::limits::HEAD_BYTES_MAX;
-use crate::engine::transport::{Direction, Interest, StreamContext};
+use crate::app::Observer;
+use crate::app::http1::body::{Body, Skipped};
+use crate::app::http1::exchange::{Awaited, Exchange, Owed, RequestKind, Switch};
+use crate::app::http1::framing::{Follows, Framing};
+use crate::app::http1::hunt::{Found, Hunt, Sought};
+use crate::app::http1::line::RequestLine;
+use crate::app::http1::partial;
+use crate::app::http1::skim::{Skim, Skimmed};
+use crate::app::http1::walk::{NoRequestLine, Walk, find_host};
+use crate::event::Flags;
+use crate::limits::HEAD_BYTES_MAX;
+use crate::transport::{Direction, Interest, StreamContext};
 
 /// Where the client's side of a connection stands.
 #[derive(Debug)]

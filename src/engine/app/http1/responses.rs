@@ -1,13 +1,13 @@
 //! The server's side: statuses read, everything else skipped.
 
-use crate::engine::app::Observer;
-use crate::engine::app::http1::body::{Body, Skipped};
-use crate::engine::app::http1::exchange::{Answer, RequestKind};
-use crate::engine::app::http1::framing::{Follows, Framing};
-use crate::engine::app::http1::hunt::{Found, Hunt, Sought};
-use crate::engine::app::http1::line::{STATUS_BYTES_MAX, StatusLine};
-use crate::engine::app::http1::requests::{Reading, skip_empty_lines};
-use crate::engine::app::http1::skim::{Skim, Skimmed};
+use crate::app::Observer;
+use crate::app::http1::body::{Body, Skipped};
+use crate::app::http1::exchange::{Answer, RequestKind};
+use crate::app::http1::framing::{Follows, Framing};
+use crate::app::http1::hunt::{Found, Hunt, Sought};
+use crate::app::http1::line::{STATUS_BYTES_MAX, StatusLine};
+use crate::app::http1::requests::{Reading, skip_empty_lines};
+use crate::app::http1::skim::{Skim, Skimmed};
 
 /// Where the server's side of a connection stands.
 #[derive(Debug, Default)]

@@ -4,9 +4,9 @@
 
 use memchr::memchr;
 
-use crate::engine::app::http1::fields::{Fields, Next, RawField};
-use crate::engine::app::http1::framing::Framing;
-use crate::engine::limits::FRAMING_FIELD_BYTES_MAX;
+use crate::app::http1::fields::{Fields, Next, RawField};
+use crate::app::http1::framing::Framing;
+use crate::limits::FRAMING_FIELD_BYTES_MAX;
 
 /// A place within such a head, after its first line. `A` is what its reader must remember of that
 /// line.
@@ -191,8 +191,8 @@ impl<A: Copy> Held<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::app::http1::body::Body;
-    use crate::engine::app::http1::framing::Follows;
+    use crate::app::http1::body::Body;
+    use crate::app::http1::framing::Follows;
 
     fn skim(parts: &[&[u8]]) -> Option<(Follows, String)> {
         let mut skim = Skim::at_line((), Framing::default());

@@ -1,12 +1,12 @@
 //! What is told of a request head: all of it, or what is there where it was cut or is too long.
 
-use crate::engine::app::http1::exchange::{Awaited, RequestKind};
-use crate::engine::app::http1::framing::Framing;
-use crate::engine::app::http1::requests::{Reading, Requests};
-use crate::engine::app::http1::walk::{Walk, header_fields};
-use crate::engine::app::{HttpVersion, Observer, RequestHead};
-use crate::engine::event::{EventId, Flags};
-use crate::engine::transport::{Direction, StreamContext};
+use crate::app::http1::exchange::{Awaited, RequestKind};
+use crate::app::http1::framing::Framing;
+use crate::app::http1::requests::{Reading, Requests};
+use crate::app::http1::walk::{Walk, header_fields};
+use crate::app::{HttpVersion, Observer, RequestHead};
+use crate::event::{EventId, Flags};
+use crate::transport::{Direction, StreamContext};
 
 impl Requests {
     /// Tells a head, as much of it as is there.

@@ -2,11 +2,11 @@
 
 use memchr::memchr;
 
-use crate::engine::app::HeaderField;
-use crate::engine::app::http1::fields::{Fields, Next, RawField};
-use crate::engine::app::http1::framing::Framing;
-use crate::engine::app::http1::line::RequestLine;
-use crate::engine::limits::HEAD_FIELDS_MAX;
+use crate::app::HeaderField;
+use crate::app::http1::fields::{Fields, Next, RawField};
+use crate::app::http1::framing::Framing;
+use crate::app::http1::line::RequestLine;
+use crate::limits::HEAD_FIELDS_MAX;
 
 /// What a request head says that must be known in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::engine::app::http2::frame::{FrameHeader, FrameKind};
-use crate::engine::limits::HEAD_BYTES_MAX;
+use crate::app::http2::frame::{FrameHeader, FrameKind};
+use crate::limits::HEAD_BYTES_MAX;
 
 /// One direction's unfinished block, of which there is at most one: nothing may come between its
 /// frames.

@@ -1,9 +1,9 @@
 //! What a frame is (RFC 9113 §4 and §6), and what frames look like.
 
-use crate::engine::limits::HEAD_BYTES_MAX;
+use crate::limits::HEAD_BYTES_MAX;
 
 /// The first bytes of every client (RFC 9113 §3.4).
-pub(in crate::engine::app) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(in crate::app) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes of a frame's header.
 pub(super) const HEADER_BYTES: usize = 9;
@@ -168,7 +168,7 @@ pub(super) fn are_likely_frames(mut bytes: &[u8]) -> bool {
 }
 
 /// Whether a server's first bytes can be its connection preface; None when they are too few.
-pub(in crate::engine::app) fn is_servers_start(bytes: &[u8]) -> Option<bool> {
+pub(in crate::app) fn is_servers_start(bytes: &[u8]) -> Option<bool> {
     match bytes.first_chunk() {
         Some(header) => Some(FrameHeader::parse(header).may_be_servers_first()),
         None => {

@@ -1,6 +1,6 @@
 //! Frames, taken out of a stream that comes in any pieces.
 
-use crate::engine::app::http2::frame::{FrameHeader, HEADER_BYTES, PREFACE};
+use crate::app::http2::frame::{FrameHeader, HEADER_BYTES, PREFACE};
 
 /// Takes frames out of one direction's bytes. Payloads that nobody reads are passed over without
 /// a copy; those that are wanted are copied only when they are cut.
@@ -215,7 +215,7 @@ impl Frames {
 }
 
 /// Compares with the preface after `done` bytes of it: how many bytes of it there are then.
-pub(in crate::engine::app) fn pass_preface(done: u8, bytes: &mut &[u8]) -> Option<u8> {
+pub(in crate::app) fn pass_preface(done: u8, bytes: &mut &[u8]) -> Option<u8> {
     let expected = PREFACE.get(usize::from(done)..).unwrap_or_default();
     let length = expected.len().min(bytes.len());
     let (here, rest) = bytes.split_at_checked(length)?;

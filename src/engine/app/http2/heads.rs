@@ -1,14 +1,14 @@
 //! Requests and responses, out of the frames that header blocks come in.
 
-use crate::engine::app::hpack::{Decoded, Decoder, HpackError};
-use crate::engine::app::http2::blocks::{Block, BlockKind, Blocks, Taken};
-use crate::engine::app::http2::frame::{FrameHeader, FrameKind};
-use crate::engine::app::http2::side::{Reading, Speaker};
-use crate::engine::app::http2::streams::Streams;
-use crate::engine::app::request::{self, Gathered};
-use crate::engine::app::{HttpVersion, Observer, RequestHead};
-use crate::engine::event::{EventId, Flags};
-use crate::engine::transport::{Direction, StreamContext};
+use crate::app::hpack::{Decoded, Decoder, HpackError};
+use crate::app::http2::blocks::{Block, BlockKind, Blocks, Taken};
+use crate::app::http2::frame::{FrameHeader, FrameKind};
+use crate::app::http2::side::{Reading, Speaker};
+use crate::app::http2::streams::Streams;
+use crate::app::request::{self, Gathered};
+use crate::app::{HttpVersion, Observer, RequestHead};
+use crate::event::{EventId, Flags};
+use crate::transport::{Direction, StreamContext};
 
 /// What a header block turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,16 +10,16 @@
 
 use std::net::IpAddr;
 
-use crate::engine::app::Observer;
-use crate::engine::app::hpack::Decoder;
-use crate::engine::app::http2::blocks::{BlockKind, Blocks, Taken};
-use crate::engine::app::http2::frame::are_likely_frames;
-use crate::engine::app::http2::frames::{Frames, Next};
-use crate::engine::app::http2::side::{Reading, Side, Speaker};
-use crate::engine::app::http2::streams::Streams;
-use crate::engine::app::request::{Gathered, status};
-use crate::engine::event::EventId;
-use crate::engine::transport::{Chunk, Direction, Interest, StreamContext};
+use crate::app::Observer;
+use crate::app::hpack::Decoder;
+use crate::app::http2::blocks::{BlockKind, Blocks, Taken};
+use crate::app::http2::frame::are_likely_frames;
+use crate::app::http2::frames::{Frames, Next};
+use crate::app::http2::side::{Reading, Side, Speaker};
+use crate::app::http2::streams::Streams;
+use crate::app::request::{Gathered, status};
+use crate::event::EventId;
+use crate::transport::{Chunk, Direction, Interest, StreamContext};
 
 mod blocks;
 mod frame;

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::engine::app::Observer;
-use crate::engine::app::http2::frame::are_likely_frames;
-use crate::engine::app::http2::frames::{Frames, Hole, Next};
-use crate::engine::app::http2::heads::{Heads, Judged};
-use crate::engine::app::http2::streams::Streams;
-use crate::engine::transport::StreamContext;
+use crate::app::Observer;
+use crate::app::http2::frame::are_likely_frames;
+use crate::app::http2::frames::{Frames, Hole, Next};
+use crate::app::http2::heads::{Heads, Judged};
+use crate::app::http2::streams::Streams;
+use crate::transport::StreamContext;
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

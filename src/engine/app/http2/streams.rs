@@ -1,9 +1,9 @@
 //! Which response answers which request: the stream's number says so.
 
-use crate::engine::app::Observer;
-use crate::engine::event::EventId;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{EARLY_RESPONSES_MAX, STREAMS_MAX};
+use crate::app::Observer;
+use crate::event::EventId;
+use crate::frame::Timestamp;
+use crate::limits::{EARLY_RESPONSES_MAX, STREAMS_MAX};
 
 /// The requests of one connection that wait for their responses. Those that nobody asked to be
 /// told of are not kept.

@@ -1,12 +1,12 @@
 //! One direction of one stream: its bytes in order, and what they are.
 
-use crate::engine::app::hpack::HpackError;
-use crate::engine::app::http3::frame::{Frames, Next, kind};
-use crate::engine::app::http3::qpack::Qpack;
-use crate::engine::app::quic::ordered::Ordered;
-use crate::engine::app::quic::varint::varint;
-use crate::engine::app::tls::reader::Reader;
-use crate::engine::frame::Timestamp;
+use crate::app::hpack::HpackError;
+use crate::app::http3::frame::{Frames, Next, kind};
+use crate::app::http3::qpack::Qpack;
+use crate::app::quic::ordered::Ordered;
+use crate::app::quic::varint::varint;
+use crate::app::tls::reader::Reader;
+use crate::frame::Timestamp;
 
 /// A stream's direction that is read.
 #[derive(Debug)]

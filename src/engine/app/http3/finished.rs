@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::limits::STREAMS_MAX;
+use crate::limits::STREAMS_MAX;
 
 /// A set of stream numbers: all below one, and some beyond. Streams are opened in order, so that
 /// those beyond are few; where they are too many, those in between count as finished.

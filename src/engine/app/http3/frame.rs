@@ -1,9 +1,9 @@
 //! Frames on the streams of HTTP/3 (RFC 9114 §7): those that are looked at are put together, the
 //! others passed over.
 
-use crate::engine::app::quic::varint::varint;
-use crate::engine::app::tls::reader::Reader;
-use crate::engine::limits::HEAD_BYTES_MAX;
+use crate::app::quic::varint::varint;
+use crate::app::tls::reader::Reader;
+use crate::limits::HEAD_BYTES_MAX;
 
 /// Types of frames that are looked at.
 pub(super) mod kind {
@@ -144,7 +144,7 @@ fn begin(kind: u64, length: u64) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::app::quic::varint;
+    use crate::app::quic::varint;
 
     fn frame(kind: u64, payload: &[u8]) -> Vec<u8> {
         let length = varint::write(payload.len() as u64);

@@ -5,16 +5,16 @@
 //! without being held. Where bytes of a head never come it is given up; the other streams do not
 //! suffer, as long as the missing bytes filled no table.
 
-use crate::engine::app::hpack::Decoded;
-use crate::engine::app::http3::answers::Answers;
-use crate::engine::app::http3::channel::{Found, Piece};
-use crate::engine::app::http3::qpack::Refusal;
-use crate::engine::app::http3::side::{Blocked, Side, is_message};
-use crate::engine::app::request::{self, Gathered};
-use crate::engine::app::{HttpVersion, Observer};
-use crate::engine::event::Flags;
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::{Direction, Interest, StreamContext};
+use crate::app::hpack::Decoded;
+use crate::app::http3::answers::Answers;
+use crate::app::http3::channel::{Found, Piece};
+use crate::app::http3::qpack::Refusal;
+use crate::app::http3::side::{Blocked, Side, is_message};
+use crate::app::request::{self, Gathered};
+use crate::app::{HttpVersion, Observer};
+use crate::event::Flags;
+use crate::frame::Timestamp;
+use crate::transport::{Direction, Interest, StreamContext};
 
 mod answers;
 mod channel;

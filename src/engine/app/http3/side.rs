@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::app::Observer;
-use crate::engine::app::http3::channel::{Channel, Found, Piece};
-use crate::engine::app::http3::finished::Finished;
-use crate::engine::app::http3::qpack::Qpack;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{
+use crate::app::Observer;
+use crate::app::http3::channel::{Channel, Found, Piece};
+use crate::app::http3::finished::Finished;
+use crate::app::http3::qpack::Qpack;
+use crate::frame::Timestamp;
+use crate::limits::{
     HOLE_WAIT, QPACK_BLOCKED_BYTES_MAX, QPACK_BLOCKED_MAX, QUIC_STREAM_BYTES_MAX, STREAMS_MAX,
 };
 

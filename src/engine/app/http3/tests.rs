@@ -5,9 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::app::quic::varint;
-use crate::engine::app::tests::{Notes, context};
-use crate::engine::limits::{
+use crate::app::quic::varint;
+use crate::app::tests::{Notes, context};
+use crate::limits::{
     EARLY_RESPONSES_MAX, HOLE_WAIT, QPACK_BLOCKED_MAX, QUIC_STREAM_BYTES_MAX, STREAMS_MAX,
 };
 

@@ -1,9 +1,9 @@
 //! Data that comes with a client's hello (RFC 9001 §4.6): a server may refuse it, and then the
 //! client says it again, or something else. It is read when it is known to be taken.
 
-use crate::engine::app::http3::StreamPiece;
-use crate::engine::limits::{QUIC_EARLY_BYTES_MAX, QUIC_PIECE_OVERHEAD};
-use crate::engine::transport::StreamContext;
+use crate::app::http3::StreamPiece;
+use crate::limits::{QUIC_EARLY_BYTES_MAX, QUIC_PIECE_OVERHEAD};
+use crate::transport::StreamContext;
 
 /// What is known of it.
 #[derive(Debug)]

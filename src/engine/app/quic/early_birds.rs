@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{QUIC_EARLY_BIRDS_BYTES_MAX, QUIC_EARLY_BIRDS_WAIT};
-use crate::engine::link::Scope;
-use crate::engine::transport::{Datagram, FlowKey};
+use crate::frame::Timestamp;
+use crate::limits::{QUIC_EARLY_BIRDS_BYTES_MAX, QUIC_EARLY_BIRDS_WAIT};
+use crate::link::Scope;
+use crate::transport::{Datagram, FlowKey};
 
 /// The last of them, of all connections.
 #[derive(Debug, Default)]

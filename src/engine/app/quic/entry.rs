@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use crate::engine::app::quic::connection::Connection;
-use crate::engine::app::quic::identity::{Identity, Other};
-use crate::engine::app::quic::names::Names;
-use crate::engine::app::quic::packet::{ConnectionId, LongPacket};
-use crate::engine::app::quic::version::LongKind;
-use crate::engine::transport::{Datagram, Direction, FlowKey, Interest};
+use crate::app::quic::connection::Connection;
+use crate::app::quic::identity::{Identity, Other};
+use crate::app::quic::names::Names;
+use crate::app::quic::packet::{ConnectionId, LongPacket};
+use crate::app::quic::version::LongKind;
+use crate::transport::{Datagram, Direction, FlowKey, Interest};
 
 /// See the module's text.
 #[derive(Debug)]

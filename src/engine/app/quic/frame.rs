@@ -1,8 +1,8 @@
 //! The frames in a packet (RFC 9000 §19): those that are read are told, the others passed over.
 
-use crate::engine::app::quic::packet::ConnectionId;
-use crate::engine::app::quic::varint::{varint, vector};
-use crate::engine::app::tls::reader::Reader;
+use crate::app::quic::packet::ConnectionId;
+use crate::app::quic::varint::{varint, vector};
+use crate::app::tls::reader::Reader;
 
 /// A frame that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::app::quic::vectors::{self, bytes};
+    use crate::app::quic::vectors::{self, bytes};
 
     fn frames(bytes: &[u8]) -> Vec<Result<Frame<'_>, FrameError>> {
         Frames::new(bytes).collect()

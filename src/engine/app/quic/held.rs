@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::app::quic::packet::{Level, Sealed};
-use crate::engine::app::quic::version::Version;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{QUIC_HELD_BYTES_PER_DIRECTION_MAX, SECRET_WAIT};
-use crate::engine::transport::{Direction, StreamContext};
+use crate::app::quic::packet::{Level, Sealed};
+use crate::app::quic::version::Version;
+use crate::frame::Timestamp;
+use crate::limits::{QUIC_HELD_BYTES_PER_DIRECTION_MAX, SECRET_WAIT};
+use crate::transport::{Direction, StreamContext};
 
 /// Those of one connection, in the order in which they came.
 #[derive(Debug, Default)]

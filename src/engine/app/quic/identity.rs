@@ -6,7 +6,7 @@
 
 use ring::digest;
 
-use crate::engine::app::tls::client_hello::ClientHello;
+use crate::app::tls::client_hello::ClientHello;
 
 /// What a hello is known again by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

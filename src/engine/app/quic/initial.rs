@@ -1,10 +1,10 @@
 //! The keys of Initial packets, which everybody can derive from what the client first called the
 //! server (RFC 9001 §5.2).
 
-use crate::engine::app::quic::keys::{Keys, Opened};
-use crate::engine::app::quic::packet::{ConnectionId, LongPacket};
-use crate::engine::app::quic::version::Version;
-use crate::engine::transport::Direction;
+use crate::app::quic::keys::{Keys, Opened};
+use crate::app::quic::packet::{ConnectionId, LongPacket};
+use crate::app::quic::version::Version;
+use crate::transport::Direction;
 
 /// Those of one connection.
 pub(super) struct Initial {

@@ -6,18 +6,18 @@ use std::ops::Range;
 use ring::aead::quic;
 use ring::hmac;
 
-use crate::engine::app::quic::packet::ConnectionId;
-use crate::engine::app::quic::version::Version;
-use crate::engine::app::tls::cipher::aead::{Aead, xor};
-use crate::engine::app::tls::derive::{expand_label, expand_label_into};
-use crate::engine::app::tls::hash::Hash;
-use crate::engine::app::tls::keylog::Secret;
-use crate::engine::app::tls::suite::{Cipher, Suite};
-use crate::engine::limits::{QUIC_KEY_UPDATES_MISSED_MAX, QUIC_NUMBER_WINDOWS_TRIED};
-use crate::engine::transport::Direction;
+use crate::app::quic::packet::ConnectionId;
+use crate::app::quic::version::Version;
+use crate::app::tls::cipher::aead::{Aead, xor};
+use crate::app::tls::derive::{expand_label, expand_label_into};
+use crate::app::tls::hash::Hash;
+use crate::app::tls::keylog::Secret;
+use crate::app::tls::suite::{Cipher, Suite};
+use crate::limits::{QUIC_KEY_UPDATES_MISSED_MAX, QUIC_NUMBER_WINDOWS_TRIED};
+use crate::transport::Direction;
 
 /// What opens the packets of one direction at one level.
-pub(in crate::engine::app) struct Keys {
+pub(in crate::app) struct Keys {
     version: Version,
     suite: Suite,
     secret: Secret,
@@ -26,7 +26,7 @@ pub(in crate::engine::app) struct Keys {
 }
 
 /// What opens the 1-RTT packets of one direction; keys change as its sender likes.
-pub(in crate::engine::app) struct TrafficKeys {
+pub(in crate::app) struct TrafficKeys {
     keys: Keys,
     /// The bit that packets under these keys bear.
     phase: bool,
@@ -38,11 +38,11 @@ pub(in crate::engine::app) struct TrafficKeys {
 
 /// A packet, opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) struct Opened {
+pub(in crate::app) struct Opened {
     /// Its number.
-    pub(in crate::engine::app) number: u64,
+    pub(in crate::app) number: u64,
     /// Where its frames stand in the buffer that it was opened in.
-    pub(in crate::engine::app) frames: Range<usize>,
+    pub(in crate::app) frames: Range<usize>,
 }
 
 struct PacketKey {
@@ -63,11 +63,7 @@ struct Header {
 
 impl Keys {
     /// The keys under `secret`; None for a suite that QUIC does not use.
-    pub(in crate::engine::app) fn new(
-        version: Version,
-        suite: Suite,
-        secret: &Secret,
-    ) -> Option<Self> {
+    pub(in crate::app) fn new(version: Version, suite: Suite, secret: &Secret) -> Option<Self> {
         let algorithm = match suite.cipher {
             Cipher::Aes128Gcm | Cipher::Aes128Ccm => &quic::AES_128,
             Cipher::Aes256Gcm => &quic::AES_256,
@@ -88,7 +84,7 @@ impl Keys {
 
     /// The keys for a side's Initial packets, by what the client first called the server
     /// (RFC 9001 §5.2).
-    pub(in crate::engine::app) fn initial(
+    pub(in crate::app) fn initial(
         version: Version,
         destination: &ConnectionId,
         sender: Direction,
@@ -105,7 +101,7 @@ impl Keys {
 
     /// Opens a packet whose protected number begins at `number_at`; `largest` is the largest
     /// number that was opened before. Its frames stand in `buffer` then.
-    pub(in crate::engine::app) fn open(
+    pub(in crate::app) fn open(
         &self,
         packet: &[u8],
         number_at: usize,
@@ -154,7 +150,7 @@ impl Keys {
 
 impl TrafficKeys {
     /// From the first secret on.
-    pub(in crate::engine::app) fn new(keys: Keys) -> Self {
+    pub(in crate::app) fn new(keys: Keys) -> Self {
         Self {
             keys,
             phase: false,
@@ -164,7 +160,7 @@ impl TrafficKeys {
     }
 
     /// Opens a packet with a short header, whose sender may have changed its keys before it.
-    pub(in crate::engine::app) fn open(
+    pub(in crate::app) fn open(
         &mut self,
         packet: &[u8],
         number_at: usize,

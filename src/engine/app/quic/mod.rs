@@ -13,7 +13,7 @@ pub mod frame;
 mod held;
 mod identity;
 mod initial;
-pub(in crate::engine::app) mod keys;
+pub(in crate::app) mod keys;
 mod names;
 pub mod ordered;
 pub mod packet;
@@ -26,7 +26,7 @@ pub mod version;
 pub use table::{Belongs, Connections};
 
 #[cfg(test)]
-pub(in crate::engine::app) mod seal;
+pub(in crate::app) mod seal;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use crate::engine::app::quic::packet::{ConnectionId, LongPacket};
-use crate::engine::limits::{QUIC_CONNECTION_ID_BYTES_MAX, QUIC_NAMES_PER_SIDE_MAX};
-use crate::engine::transport::Direction;
+use crate::app::quic::packet::{ConnectionId, LongPacket};
+use crate::limits::{QUIC_CONNECTION_ID_BYTES_MAX, QUIC_NAMES_PER_SIDE_MAX};
+use crate::transport::Direction;
 
 /// Those of one connection.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::limits::QUIC_PIECE_OVERHEAD;
+use crate::limits::QUIC_PIECE_OVERHEAD;
 
 /// One direction of one stream.
 #[derive(Debug, Default)]

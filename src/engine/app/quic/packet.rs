@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use crate::engine::app::quic::varint::{length, vector};
-use crate::engine::app::quic::version::{LongKind, Version};
-use crate::engine::app::tls::reader::Reader;
-use crate::engine::limits::QUIC_CONNECTION_ID_BYTES_MAX;
+use crate::app::quic::varint::{length, vector};
+use crate::app::quic::version::{LongKind, Version};
+use crate::app::tls::reader::Reader;
+use crate::limits::QUIC_CONNECTION_ID_BYTES_MAX;
 
 /// What one side calls a connection by.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,7 +202,7 @@ const LONG: u8 = 0x80;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::app::quic::vectors::{self, bytes};
+    use crate::app::quic::vectors::{self, bytes};
 
     fn packets(datagram: &[u8]) -> Vec<Result<Packet<'_>, PacketError>> {
         let mut rest = datagram;

@@ -1,6 +1,6 @@
 //! Which connections are seen between two addresses and ports.
 
-use crate::engine::transport::{ByNumber, FlowKey, KeyHasher};
+use crate::transport::{ByNumber, FlowKey, KeyHasher};
 
 /// Numbers of connections by where they are seen, the oldest first.
 #[derive(Debug)]

@@ -2,17 +2,17 @@
 
 use ring::aead::{self, quic};
 
-use crate::engine::app::quic::keys::Opened;
-use crate::engine::app::quic::packet::ConnectionId;
-use crate::engine::app::quic::varint;
-use crate::engine::app::quic::version::{LongKind, Version};
-use crate::engine::app::tls::cipher::aead::xor;
-use crate::engine::app::tls::derive::{expand_label, expand_label_into};
-use crate::engine::app::tls::keylog::Secret;
-use crate::engine::app::tls::suite::Suite;
+use crate::app::quic::keys::Opened;
+use crate::app::quic::packet::ConnectionId;
+use crate::app::quic::varint;
+use crate::app::quic::version::{LongKind, Version};
+use crate::app::tls::cipher::aead::xor;
+use crate::app::tls::derive::{expand_label, expand_label_into};
+use crate::app::tls::keylog::Secret;
+use crate::app::tls::suite::Suite;
 
 /// A sender of one direction at one level.
-pub(in crate::engine::app) struct Sealer {
+pub(in crate::app) struct Sealer {
     version: Version,
     suite: Suite,
     algorithm: &'static aead::Algorithm,
@@ -23,7 +23,7 @@ pub(in crate::engine::app) struct Sealer {
 }
 
 impl Sealer {
-    pub(in crate::engine::app) fn new(version: Version, suite: u16, secret: &Secret) -> Self {
+    pub(in crate::app) fn new(version: Version, suite: u16, secret: &Secret) -> Self {
         let (algorithm, header) = match suite {
             0x1301 => (&aead::AES_128_GCM, &quic::AES_128),
             0x1302 => (&aead::AES_256_GCM, &quic::AES_256),
@@ -45,7 +45,7 @@ impl Sealer {
     }
 
     /// The senders of a connection's Initial packets.
-    pub(in crate::engine::app) fn initial(version: Version, id: &ConnectionId) -> [Self; 2] {
+    pub(in crate::app) fn initial(version: Version, id: &ConnectionId) -> [Self; 2] {
         let salt = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, version.salt());
         let initial = ring::hmac::sign(&salt, id.bytes());
         let suite = Suite::of(0x1301).unwrap();
@@ -56,13 +56,13 @@ impl Sealer {
     }
 
     /// A 1-RTT packet.
-    pub(in crate::engine::app) fn short(&mut self, destination: &[u8], frames: &[u8]) -> Vec<u8> {
+    pub(in crate::app) fn short(&mut self, destination: &[u8], frames: &[u8]) -> Vec<u8> {
         let first = 0x40 | u8::from(self.phase) << 2;
         self.seal([&[first][..], destination].concat(), frames)
     }
 
     /// A packet with a long header; of an Initial one the token is empty.
-    pub(in crate::engine::app) fn long(
+    pub(in crate::app) fn long(
         &mut self,
         kind: LongKind,
         [destination, source]: [&[u8]; 2],
@@ -93,7 +93,7 @@ impl Sealer {
     }
 
     /// Goes on to the keys that follow.
-    pub(in crate::engine::app) fn update(&mut self) {
+    pub(in crate::app) fn update(&mut self) {
         let mut next = vec![0; self.secret.bytes().len()];
         let label = self.version.update_label();
         expand_label_into(self.suite.hash, self.secret.bytes(), label, &mut next).unwrap();
@@ -102,7 +102,7 @@ impl Sealer {
     }
 
     /// Lets packet numbers go by.
-    pub(in crate::engine::app) fn skip(&mut self, numbers: u64) {
+    pub(in crate::app) fn skip(&mut self, numbers: u64) {
         self.number += numbers;
     }
 
@@ -133,7 +133,7 @@ impl Sealer {
 }
 
 /// What a packet holds, padding of the shortest ones apart.
-pub(in crate::engine::app) fn frames_of<'a>(opened: &Opened, buffer: &'a [u8]) -> &'a [u8] {
+pub(in crate::app) fn frames_of<'a>(opened: &Opened, buffer: &'a [u8]) -> &'a [u8] {
     &buffer[opened.frames.clone()]
 }
 

@@ -1,10 +1,10 @@
 //! What is kept for one direction of a connection.
 
-use crate::engine::app::quic::keys::{Keys, TrafficKeys};
-use crate::engine::app::quic::ordered::Ordered;
-use crate::engine::app::quic::packet::Level;
-use crate::engine::app::tls::messages::{Messages, Next};
-use crate::engine::limits::QUIC_CRYPTO_BYTES_MAX;
+use crate::app::quic::keys::{Keys, TrafficKeys};
+use crate::app::quic::ordered::Ordered;
+use crate::app::quic::packet::Level;
+use crate::app::tls::messages::{Messages, Next};
+use crate::limits::QUIC_CRYPTO_BYTES_MAX;
 
 /// One direction.
 #[derive(Default)]

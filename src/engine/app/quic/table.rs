@@ -7,22 +7,22 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::app::Observer;
-use crate::engine::app::quic::connection::{Connection, Outcome};
-use crate::engine::app::quic::early_birds::EarlyBirds;
-use crate::engine::app::quic::entry::{Entry, Rank};
-use crate::engine::app::quic::identity::Identity;
-use crate::engine::app::quic::initial::Initial;
-use crate::engine::app::quic::names::Names;
-use crate::engine::app::quic::packet::{ConnectionId, LongPacket, Packet};
-use crate::engine::app::quic::paths::Paths;
-use crate::engine::event::{Flags, Scheme};
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{
+use crate::app::Observer;
+use crate::app::quic::connection::{Connection, Outcome};
+use crate::app::quic::early_birds::EarlyBirds;
+use crate::app::quic::entry::{Entry, Rank};
+use crate::app::quic::identity::Identity;
+use crate::app::quic::initial::Initial;
+use crate::app::quic::names::Names;
+use crate::app::quic::packet::{ConnectionId, LongPacket, Packet};
+use crate::app::quic::paths::Paths;
+use crate::event::{Flags, Scheme};
+use crate::frame::Timestamp;
+use crate::limits::{
     FLOWS_FORGOTTEN_PER_TICK_MAX, Limits, QUIC_CONNECTION_ID_BYTES_MAX, QUIC_IDLE,
     QUIC_MEMORY_DIVISOR, QUIC_PATHS_MAX,
 };
-use crate::engine::transport::{ByNumber, Datagram, Direction, FlowKey, StreamContext};
+use crate::transport::{ByNumber, Datagram, Direction, FlowKey, StreamContext};
 
 mod packets;
 

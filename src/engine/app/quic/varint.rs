@@ -1,6 +1,6 @@
 //! Integers of variable length (RFC 9000 §16).
 
-use crate::engine::app::tls::reader::Reader;
+use crate::app::tls::reader::Reader;
 
 /// The next integer: 1, 2, 4 or 8 bytes, by the two highest bits.
 pub fn varint(reader: &mut Reader<'_>) -> Option<u64> {
@@ -25,7 +25,7 @@ pub fn vector<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
 
 /// For tests: the shortest form.
 #[cfg(test)]
-pub(in crate::engine::app) fn write(value: u64) -> Vec<u8> {
+pub(in crate::app) fn write(value: u64) -> Vec<u8> {
     let (length, mark) = match value {
         0..=0x3f => (1, 0),
         0x40..=0x3fff => (2, 1_u64),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::limits::{HEAD_BYTES_MAX, PIPELINED_REQUESTS_MAX};
+use crate::limits::{HEAD_BYTES_MAX, PIPELINED_REQUESTS_MAX};
 
 /// A situation: its name, the conversation, what is told.
 type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);

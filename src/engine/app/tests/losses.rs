@@ -7,9 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::limits::Limits;
-use crate::engine::net::IpPacket;
-use crate::engine::transport::{FlowTable, Segment, StreamHandler};
+use crate::limits::Limits;
+use crate::net::IpPacket;
+use crate::transport::{FlowTable, Segment, StreamHandler};
 
 impl StreamHandler<Session> for Notes {
     fn on_open(&mut self) -> Session {

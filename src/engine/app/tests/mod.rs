@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::event::Scheme;
-use crate::engine::link::Scope;
-use crate::engine::transport::{Chunk, Direction, FlowState, Interest};
+use crate::event::Scheme;
+use crate::link::Scope;
+use crate::transport::{Chunk, Direction, FlowState, Interest};
 
 /// What was observed, one line each: `HEAD www.example.org /target`, `1: 200`, `1: -`.
 #[derive(Debug, Default)]
@@ -412,7 +412,7 @@ proptest! {
             if gap > 0 {
                 session.on_chunk(&context, Chunk::Gap(gap), &mut notes);
             }
-            prop_assert!(session.heap_bytes() <= 3 * crate::engine::limits::HEAD_BYTES_MAX);
+            prop_assert!(session.heap_bytes() <= 3 * crate::limits::HEAD_BYTES_MAX);
         }
         session.on_close(Timestamp::default(), &mut notes);
     }

@@ -1,7 +1,7 @@
 //! The ClientHello of TLS 1.0 to 1.3 (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2), over TCP and in QUIC.
 
-use crate::engine::app::tls::extensions::{Extensions, extension};
-use crate::engine::app::tls::reader::{Numbers, Reader};
+use crate::app::tls::extensions::{Extensions, extension};
+use crate::app::tls::reader::{Numbers, Reader};
 
 /// A ClientHello, within the bytes that it was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,14 +149,14 @@ pub(super) mod tests {
     use super::*;
 
     /// A ClientHello's body, put together field by field.
-    pub(in crate::engine::app::tls) struct Hello {
-        pub(in crate::engine::app::tls) version: u16,
-        pub(in crate::engine::app::tls) ciphers: Vec<u16>,
-        pub(in crate::engine::app::tls) extensions: Vec<(u16, Vec<u8>)>,
+    pub(in crate::app::tls) struct Hello {
+        pub(in crate::app::tls) version: u16,
+        pub(in crate::app::tls) ciphers: Vec<u16>,
+        pub(in crate::app::tls) extensions: Vec<(u16, Vec<u8>)>,
     }
 
     impl Hello {
-        pub(in crate::engine::app::tls) fn body(&self) -> Vec<u8> {
+        pub(in crate::app::tls) fn body(&self) -> Vec<u8> {
             let mut body = self.version.to_be_bytes().to_vec();
             body.extend([7; 32]);
             body.extend([2, 0xaa, 0xbb]);
@@ -171,20 +171,20 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::engine::app::tls) fn numbers(all: &[u16]) -> Vec<u8> {
+    pub(in crate::app::tls) fn numbers(all: &[u16]) -> Vec<u8> {
         all.iter().flat_map(|one| one.to_be_bytes()).collect()
     }
 
-    pub(in crate::engine::app::tls) fn vector16(content: &[u8]) -> Vec<u8> {
+    pub(in crate::app::tls) fn vector16(content: &[u8]) -> Vec<u8> {
         let length = u16::try_from(content.len()).unwrap().to_be_bytes();
         [&length[..], content].concat()
     }
 
-    pub(in crate::engine::app::tls) fn vector8(content: &[u8]) -> Vec<u8> {
+    pub(in crate::app::tls) fn vector8(content: &[u8]) -> Vec<u8> {
         [&[u8::try_from(content.len()).unwrap()][..], content].concat()
     }
 
-    pub(in crate::engine::app::tls) fn server_name(name: &str) -> (u16, Vec<u8>) {
+    pub(in crate::app::tls) fn server_name(name: &str) -> (u16, Vec<u8>) {
         let entry = [&[0][..], &vector16(name.as_bytes())].concat();
         (0, vector16(&entry))
     }

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::engine::app::Observer;
-use crate::engine::app::tls::connection::{Outcome, Tls};
-use crate::engine::app::tls::secrets::Waiter;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::TLS_CLOSED_BYTES_MAX;
+use crate::app::Observer;
+use crate::app::tls::connection::{Outcome, Tls};
+use crate::app::tls::secrets::Waiter;
+use crate::frame::Timestamp;
+use crate::limits::TLS_CLOSED_BYTES_MAX;
 
 /// Such connections, by number, within a bound on their bytes.
 #[derive(Default)]
@@ -56,11 +56,7 @@ impl Closed {
 }
 
 /// A connection is over: it waits on if its keys may still come.
-pub(in crate::engine::app) fn close(
-    mut tls: Box<Tls>,
-    time: Timestamp,
-    observer: &mut dyn Observer,
-) {
+pub(in crate::app) fn close(mut tls: Box<Tls>, time: Timestamp, observer: &mut dyn Observer) {
     let waits = tls.waits();
     let closed = observer.secrets().map(|secrets| secrets.closed());
     let Some(closed) = closed.filter(|closed| waits && !closed.ended) else {

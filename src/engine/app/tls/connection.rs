@@ -6,18 +6,18 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::engine::app::tls::cipher::{Dialect, Sender};
-use crate::engine::app::tls::connection::early::Early;
-use crate::engine::app::tls::held::What;
-use crate::engine::app::tls::known::Known;
-use crate::engine::app::tls::record::{Header, Next, Records};
-use crate::engine::app::tls::secrets::Waiter;
-use crate::engine::app::tls::side::Side;
-use crate::engine::app::tls::suite::Suite;
-use crate::engine::app::tls::transcript::Transcript;
-use crate::engine::app::{Observer, Session};
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
+use crate::app::tls::cipher::{Dialect, Sender};
+use crate::app::tls::connection::early::Early;
+use crate::app::tls::held::What;
+use crate::app::tls::known::Known;
+use crate::app::tls::record::{Header, Next, Records};
+use crate::app::tls::secrets::Waiter;
+use crate::app::tls::side::Side;
+use crate::app::tls::suite::Suite;
+use crate::app::tls::transcript::Transcript;
+use crate::app::{Observer, Session};
+use crate::frame::Timestamp;
+use crate::transport::{Chunk, Direction, FlowState, Interest, StreamContext};
 
 mod agreement;
 mod early;
@@ -27,7 +27,7 @@ mod opening;
 mod telling;
 
 /// A connection that speaks TLS.
-pub(in crate::engine::app) struct Tls {
+pub(in crate::app) struct Tls {
     /// Which way the client's bytes go, by the transport's guess.
     client: Direction,
     /// Who connected to the proxy in front, by the PROXY protocol.
@@ -87,7 +87,7 @@ enum Why {
 
 /// Whether a connection is worth more chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Outcome {
+pub(in crate::app) enum Outcome {
     GoesOn,
     Over,
 }
@@ -100,7 +100,7 @@ impl fmt::Debug for Tls {
 
 impl Tls {
     /// A connection from its start; `client` is the direction of the client's bytes.
-    pub(in crate::engine::app) fn new(client: Direction, proxied_for: Option<IpAddr>) -> Self {
+    pub(in crate::app) fn new(client: Direction, proxied_for: Option<IpAddr>) -> Self {
         Self {
             client,
             proxied_for,
@@ -117,7 +117,7 @@ impl Tls {
     }
 
     /// Reads the next piece of one direction.
-    pub(in crate::engine::app) fn on_chunk(
+    pub(in crate::app) fn on_chunk(
         &mut self,
         context: &StreamContext,
         chunk: Chunk<'_>,
@@ -134,7 +134,7 @@ impl Tls {
     }
 
     /// A secret came, or it is time.
-    pub(in crate::engine::app) fn on_wake(
+    pub(in crate::app) fn on_wake(
         &mut self,
         time: Timestamp,
         observer: &mut dyn Observer,
@@ -148,7 +148,7 @@ impl Tls {
     }
 
     /// How much it would cost to forget the connection.
-    pub(in crate::engine::app) fn interest(&self) -> Interest {
+    pub(in crate::app) fn interest(&self) -> Interest {
         let held = self.client_side.held.has_records() || self.server_side.held.has_records();
         let own = match (&self.known.hello, held) {
             (Some(hello), true) if hello.facts.sni.is_some() => Interest::Watched,
@@ -160,7 +160,7 @@ impl Tls {
     }
 
     /// Bytes on the heap.
-    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
+    pub(in crate::app) fn heap_bytes(&self) -> usize {
         size_of::<Self>()
             + size_of::<Session>()
             + self.known.heap_bytes()
@@ -172,13 +172,13 @@ impl Tls {
     }
 
     /// Whether records are held that a key may still open.
-    pub(in crate::engine::app) fn waits(&self) -> bool {
+    pub(in crate::app) fn waits(&self) -> bool {
         let waits = |side: &Side| side.held.has_records() && side.waits_for_key;
         self.known.hello.is_some() && (waits(&self.client_side) || waits(&self.server_side))
     }
 
     /// The connection is over, and nothing more is waited for.
-    pub(in crate::engine::app) fn give_up(
+    pub(in crate::app) fn give_up(
         mut self: Box<Self>,
         time: Timestamp,
         observer: &mut dyn Observer,
@@ -196,7 +196,7 @@ impl Tls {
     }
 
     /// From now on the connection is called by another name.
-    pub(in crate::engine::app) fn rename(&mut self, waiter: Waiter, observer: &mut dyn Observer) {
+    pub(in crate::app) fn rename(&mut self, waiter: Waiter, observer: &mut dyn Observer) {
         self.known.set_waiter(waiter, observer);
         self.set_alarm(observer);
     }

@@ -3,12 +3,12 @@
 
 use ring::hkdf;
 
-use crate::engine::app::tls::hash::{Digest, Hash, HmacKey};
-use crate::engine::app::tls::keylog::MASTER_SECRET_BYTES;
+use crate::app::tls::hash::{Digest, Hash, HmacKey};
+use crate::app::tls::keylog::MASTER_SECRET_BYTES;
 
 /// HKDF-Expand-Label with an empty context (RFC 8446 §7.1). None for a hash that TLS 1.3 does
 /// not use.
-pub(in crate::engine::app) fn expand_label<const N: usize>(
+pub(in crate::app) fn expand_label<const N: usize>(
     hash: Hash,
     secret: &[u8],
     label: &str,
@@ -19,7 +19,7 @@ pub(in crate::engine::app) fn expand_label<const N: usize>(
 }
 
 /// The same for a length that is not known before.
-pub(in crate::engine::app) fn expand_label_into(
+pub(in crate::app) fn expand_label_into(
     hash: Hash,
     secret: &[u8],
     label: &str,

@@ -1,17 +1,17 @@
 //! The list of extensions in hellos (RFC 8446 §4.2).
 
-use crate::engine::app::tls::reader::Reader;
+use crate::app::tls::reader::Reader;
 
 /// Numbers of extensions (IANA, TLS ExtensionType Values).
-pub(in crate::engine::app) mod extension {
-    pub(in crate::engine::app) const SERVER_NAME: u16 = 0;
-    pub(in crate::engine::app) const SIGNATURE_ALGORITHMS: u16 = 13;
-    pub(in crate::engine::app) const ALPN: u16 = 16;
-    pub(in crate::engine::app) const ENCRYPT_THEN_MAC: u16 = 22;
-    pub(in crate::engine::app) const EXTENDED_MASTER_SECRET: u16 = 23;
-    pub(in crate::engine::app) const EARLY_DATA: u16 = 42;
-    pub(in crate::engine::app) const SUPPORTED_VERSIONS: u16 = 43;
-    pub(in crate::engine::app) const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
+pub(in crate::app) mod extension {
+    pub(in crate::app) const SERVER_NAME: u16 = 0;
+    pub(in crate::app) const SIGNATURE_ALGORITHMS: u16 = 13;
+    pub(in crate::app) const ALPN: u16 = 16;
+    pub(in crate::app) const ENCRYPT_THEN_MAC: u16 = 22;
+    pub(in crate::app) const EXTENDED_MASTER_SECRET: u16 = 23;
+    pub(in crate::app) const EARLY_DATA: u16 = 42;
+    pub(in crate::app) const SUPPORTED_VERSIONS: u16 = 43;
+    pub(in crate::app) const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
 }
 
 /// Extensions in the order of the wire, within the bytes that they were read from.

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::engine::app::tls::client_hello::ClientHello;
-use crate::engine::app::tls::ja4::{Carrier, ja4};
-use crate::engine::app::tls::keylog::{KeyLabel, Secret};
-use crate::engine::app::tls::secrets::ClientRandom;
-use crate::engine::event::{Flags, wire_text};
-use crate::engine::limits::FIELD_BYTES_MAX;
+use crate::app::tls::client_hello::ClientHello;
+use crate::app::tls::ja4::{Carrier, ja4};
+use crate::app::tls::keylog::{KeyLabel, Secret};
+use crate::app::tls::secrets::ClientRandom;
+use crate::event::{Flags, wire_text};
+use crate::limits::FIELD_BYTES_MAX;
 
 /// What the layer above is told of a connection under TLS or QUIC.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use ring::{digest, hmac as strong};
 
 /// A hash that TLS uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Hash {
+pub(in crate::app) enum Hash {
     Md5,
     Sha1,
     Sha256,
@@ -15,7 +15,7 @@ pub(in crate::engine::app) enum Hash {
 
 impl Hash {
     /// Bytes of its digest.
-    pub(in crate::engine::app) const fn bytes(self) -> usize {
+    pub(in crate::app) const fn bytes(self) -> usize {
         match self {
             Self::Md5 => 16,
             Self::Sha1 => 20,

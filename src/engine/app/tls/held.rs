@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::app::tls::record::Header;
-use crate::engine::event::Flags;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{SECRET_WAIT, TLS_HELD_BYTES_PER_DIRECTION_MAX};
+use crate::app::tls::record::Header;
+use crate::event::Flags;
+use crate::frame::Timestamp;
+use crate::limits::{SECRET_WAIT, TLS_HELD_BYTES_PER_DIRECTION_MAX};
 
 /// One direction's share, in order.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use flate2::{Decompress, FlushDecompress};
 
-use crate::engine::limits::TLS_PLAIN_BYTES_MAX;
+use crate::limits::TLS_PLAIN_BYTES_MAX;
 
 /// One direction's stream: each record goes on where the one before it ended.
 pub(super) struct Inflate(Decompress);

@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use ring::digest;
 
-use crate::engine::app::tls::client_hello::{ClientHello, is_grease};
-use crate::engine::app::tls::extensions::extension;
+use crate::app::tls::client_hello::{ClientHello, is_grease};
+use crate::app::tls::extensions::extension;
 
 /// What carries the hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,9 +121,7 @@ const DIGEST_BYTES: usize = 6;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::app::tls::client_hello::tests::{
-        Hello, numbers, server_name, vector8, vector16,
-    };
+    use crate::app::tls::client_hello::tests::{Hello, numbers, server_name, vector8, vector16};
 
     fn of(hello: &Hello, carrier: Carrier) -> String {
         ja4(&ClientHello::parse(&hello.body()).unwrap(), carrier)

@@ -40,7 +40,7 @@ pub enum KeyLabel {
 
 impl KeyLabel {
     /// Those that records are opened with, in order.
-    pub(in crate::engine) const ALL: [Self; Self::COUNT] = [
+    pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::MasterSecret,
         Self::ClientEarly,
         Self::ClientHandshake,

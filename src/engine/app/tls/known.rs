@@ -10,28 +10,28 @@
 
 use std::net::IpAddr;
 
-use crate::engine::app::Observer;
-use crate::engine::app::tls::client_hello::ClientHello;
-use crate::engine::app::tls::facts::TlsFacts;
-use crate::engine::app::tls::ja4::Carrier;
-use crate::engine::app::tls::keylog::{KeyLabel, Secret};
-use crate::engine::app::tls::secrets::{ClientRandom, Waiter};
-use crate::engine::app::tls::suite::{Cipher, Suite};
-use crate::engine::app::tls::under::{Told, Under};
-use crate::engine::event::Scheme;
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{HELLO_VISIT_WAIT, SECRET_WAIT};
-use crate::engine::transport::StreamContext;
+use crate::app::Observer;
+use crate::app::tls::client_hello::ClientHello;
+use crate::app::tls::facts::TlsFacts;
+use crate::app::tls::ja4::Carrier;
+use crate::app::tls::keylog::{KeyLabel, Secret};
+use crate::app::tls::secrets::{ClientRandom, Waiter};
+use crate::app::tls::suite::{Cipher, Suite};
+use crate::app::tls::under::{Told, Under};
+use crate::event::Scheme;
+use crate::frame::Timestamp;
+use crate::limits::{HELLO_VISIT_WAIT, SECRET_WAIT};
+use crate::transport::StreamContext;
 
 /// See the module's text.
-pub(in crate::engine::app) struct Known {
-    pub(in crate::engine::app) hello: Option<Box<Hello>>,
+pub(in crate::app) struct Known {
+    pub(in crate::app) hello: Option<Box<Hello>>,
     secrets: [Option<Secret>; KeyLabel::COUNT],
     /// What else key logs may call it by.
     names: Vec<ClientRandom>,
-    pub(in crate::engine::app) told: Told,
+    pub(in crate::app) told: Told,
     /// Whether anything was opened with a key.
-    pub(in crate::engine::app) opened: bool,
+    pub(in crate::app) opened: bool,
     /// When the layer above is told of the hello at the latest.
     hello_due: Option<Timestamp>,
     waiter: Option<Waiter>,
@@ -39,25 +39,25 @@ pub(in crate::engine::app) struct Known {
 }
 
 /// What the client's first hello said.
-pub(in crate::engine::app) struct Hello {
-    pub(in crate::engine::app) random: ClientRandom,
-    pub(in crate::engine::app) facts: TlsFacts,
+pub(in crate::app) struct Hello {
+    pub(in crate::app) random: ClientRandom,
+    pub(in crate::app) facts: TlsFacts,
     /// Where and when it was complete.
-    pub(in crate::engine::app) context: StreamContext,
+    pub(in crate::app) context: StreamContext,
     /// Whether the server's word for the application protocol was seen.
-    pub(in crate::engine::app) protocol_known: bool,
+    pub(in crate::app) protocol_known: bool,
     /// Whether the client has sent data.
     pub(super) is_speaking: bool,
     pub(super) offers_tls13: bool,
     pub(super) offers_http1: bool,
     pub(super) offers_http2: bool,
     /// The suites of TLS 1.3 among those that the client offers.
-    pub(in crate::engine::app) suites13: Vec<Suite>,
+    pub(in crate::app) suites13: Vec<Suite>,
 }
 
 /// Whether more of a connection is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Wanted {
+pub(in crate::app) enum Wanted {
     /// Its keys may come.
     Yes,
     /// Its host is not watched, or its hello is all that will be known: tell it, and no more.
@@ -66,7 +66,7 @@ pub(in crate::engine::app) enum Wanted {
 
 impl Known {
     /// Nothing, yet.
-    pub(in crate::engine::app) const fn new() -> Self {
+    pub(in crate::app) const fn new() -> Self {
         Self {
             hello: None,
             secrets: [None; KeyLabel::COUNT],
@@ -80,7 +80,7 @@ impl Known {
     }
 
     /// Takes note of the client's first hello. `waiter` is called when its keys come.
-    pub(in crate::engine::app) fn on_first_hello(
+    pub(in crate::app) fn on_first_hello(
         &mut self,
         context: &StreamContext,
         hello: &ClientHello<'_>,
@@ -120,23 +120,23 @@ impl Known {
     }
 
     /// Whether its keys may come.
-    pub(in crate::engine::app) fn is_waiting(&self) -> bool {
+    pub(in crate::app) fn is_waiting(&self) -> bool {
         self.waiter.is_some()
     }
 
     /// Whether it names a server.
-    pub(in crate::engine::app) fn is_named(&self) -> bool {
+    pub(in crate::app) fn is_named(&self) -> bool {
         self.name().is_some()
     }
 
     /// Whether a connection to the server that it names is a visit.
-    pub(in crate::engine::app) fn is_canary_host(&self, observer: &dyn Observer) -> bool {
+    pub(in crate::app) fn is_canary_host(&self, observer: &dyn Observer) -> bool {
         self.name()
             .is_some_and(|name| observer.is_canary_host(name.as_bytes()))
     }
 
     /// The server's word for the application protocol.
-    pub(in crate::engine::app) fn choose_protocol(&mut self, name: Option<&[u8]>) {
+    pub(in crate::app) fn choose_protocol(&mut self, name: Option<&[u8]>) {
         if let (Some(hello), Some(name)) = (&mut self.hello, name) {
             hello.facts.choose_protocol(name);
             hello.protocol_known = true;
@@ -144,11 +144,7 @@ impl Known {
     }
 
     /// It negotiates anew, as another connection to key logs.
-    pub(in crate::engine::app) fn rename(
-        &mut self,
-        random: &ClientRandom,
-        observer: &mut dyn Observer,
-    ) {
+    pub(in crate::app) fn rename(&mut self, random: &ClientRandom, observer: &mut dyn Observer) {
         self.cease_waiting(observer);
         let Some(known) = &mut self.hello else { return };
         known.random = *random;
@@ -160,7 +156,7 @@ impl Known {
     }
 
     /// A secret of this connection's; a copy of it is kept as long as the connection is.
-    pub(in crate::engine::app) fn secret(
+    pub(in crate::app) fn secret(
         &mut self,
         label: KeyLabel,
         observer: &mut dyn Observer,
@@ -197,7 +193,7 @@ impl Known {
     }
 
     /// Lets something speak to the layer above from inside the connection.
-    pub(in crate::engine::app) fn inside<T>(
+    pub(in crate::app) fn inside<T>(
         &mut self,
         observer: &mut dyn Observer,
         speak: impl FnOnce(&mut Under<'_>) -> T,
@@ -217,7 +213,7 @@ impl Known {
     }
 
     /// Tells the hello, unless more is known or it was told.
-    pub(in crate::engine::app) fn tell_hello(&mut self, observer: &mut dyn Observer) {
+    pub(in crate::app) fn tell_hello(&mut self, observer: &mut dyn Observer) {
         let (Some(hello), Told::Nothing) = (&self.hello, self.told) else {
             return;
         };
@@ -233,7 +229,7 @@ impl Known {
     }
 
     /// It is so late: tells the hello if it is due.
-    pub(in crate::engine::app) fn on_time(&mut self, now: Timestamp, observer: &mut dyn Observer) {
+    pub(in crate::app) fn on_time(&mut self, now: Timestamp, observer: &mut dyn Observer) {
         self.alarm = self.alarm.filter(|alarm| *alarm > now);
         if self.hello_due.is_some_and(|due| due <= now) {
             self.hello_due = None;
@@ -244,7 +240,7 @@ impl Known {
     }
 
     /// Asks to be called when `expiry` has come, or the hello is due.
-    pub(in crate::engine::app) fn set_alarm(
+    pub(in crate::app) fn set_alarm(
         &mut self,
         expiry: Option<Timestamp>,
         observer: &mut dyn Observer,
@@ -269,7 +265,7 @@ impl Known {
 
     /// The connection is over, and nothing more is waited for: its hello is told if nothing else
     /// was, and the lines of its keys go with it, unless somebody else waits for them.
-    pub(in crate::engine::app) fn end(&mut self, observer: &mut dyn Observer) {
+    pub(in crate::app) fn end(&mut self, observer: &mut dyn Observer) {
         self.tell_hello(observer);
         if let Told::Visit(id) = self.told {
             observer.on_unanswered(id);
@@ -281,7 +277,7 @@ impl Known {
     }
 
     /// Bytes on the heap.
-    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
+    pub(in crate::app) fn heap_bytes(&self) -> usize {
         let hello = self.hello.as_ref().map_or(0, |_| HELLO_BYTES);
         hello + self.names.capacity() * size_of::<ClientRandom>()
     }

@@ -1,23 +1,23 @@
 //! Handshake messages (RFC 8446 §4) out of the contents of records: those that are looked at are
 //! put together, the others passed over.
 
-use crate::engine::limits::TLS_MESSAGE_BYTES_MAX;
+use crate::limits::TLS_MESSAGE_BYTES_MAX;
 
 /// Message types that mean something here; see [`is_looked_at`].
-pub(in crate::engine::app) mod message {
-    pub(in crate::engine::app) const HELLO_REQUEST: u8 = 0;
-    pub(in crate::engine::app) const CLIENT_HELLO: u8 = 1;
-    pub(in crate::engine::app) const SERVER_HELLO: u8 = 2;
-    pub(in crate::engine::app) const END_OF_EARLY_DATA: u8 = 5;
-    pub(in crate::engine::app) const ENCRYPTED_EXTENSIONS: u8 = 8;
-    pub(in crate::engine::app) const SERVER_HELLO_DONE: u8 = 14;
-    pub(in crate::engine::app) const CLIENT_KEY_EXCHANGE: u8 = 16;
-    pub(in crate::engine::app) const KEY_UPDATE: u8 = 24;
+pub(in crate::app) mod message {
+    pub(in crate::app) const HELLO_REQUEST: u8 = 0;
+    pub(in crate::app) const CLIENT_HELLO: u8 = 1;
+    pub(in crate::app) const SERVER_HELLO: u8 = 2;
+    pub(in crate::app) const END_OF_EARLY_DATA: u8 = 5;
+    pub(in crate::app) const ENCRYPTED_EXTENSIONS: u8 = 8;
+    pub(in crate::app) const SERVER_HELLO_DONE: u8 = 14;
+    pub(in crate::app) const CLIENT_KEY_EXCHANGE: u8 = 16;
+    pub(in crate::app) const KEY_UPDATE: u8 = 24;
 }
 
 /// One direction's messages, of which at most one is not complete.
 #[derive(Debug, Default)]
-pub(in crate::engine::app) struct Messages {
+pub(in crate::app) struct Messages {
     /// Header and body of a message that is looked at, or part of a header.
     buffer: Vec<u8>,
     /// Bytes that are still to be passed over.
@@ -28,7 +28,7 @@ pub(in crate::engine::app) struct Messages {
 
 /// What is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Next {
+pub(in crate::app) enum Next {
     /// A message of this type is complete.
     Message(u8),
     /// More bytes are needed.
@@ -40,7 +40,7 @@ pub(in crate::engine::app) enum Next {
 impl Messages {
     /// Takes bytes of `rest` until a message is complete, which then stands in
     /// [`body`](Self::body) until the next call.
-    pub(in crate::engine::app) fn next(&mut self, rest: &mut &[u8]) -> Next {
+    pub(in crate::app) fn next(&mut self, rest: &mut &[u8]) -> Next {
         if std::mem::take(&mut self.done) {
             self.buffer = Vec::new();
         }
@@ -72,25 +72,25 @@ impl Messages {
     }
 
     /// The body of the message that is complete.
-    pub(in crate::engine::app) fn body(&self) -> &[u8] {
+    pub(in crate::app) fn body(&self) -> &[u8] {
         self.buffer.get(HEADER_BYTES..).unwrap_or_default()
     }
 
     /// Whether part of a message that is looked at is held.
-    pub(in crate::engine::app) fn is_within_message(&self) -> bool {
+    pub(in crate::app) fn is_within_message(&self) -> bool {
         !self.done && !self.buffer.is_empty()
     }
 
     /// So many bytes did not come: a message begins behind them, unless all of them belong to
     /// one that is passed over.
-    pub(in crate::engine::app) fn miss(&mut self, bytes: usize) {
+    pub(in crate::app) fn miss(&mut self, bytes: usize) {
         let left = self.skip.checked_sub(bytes);
         *self = Self::default();
         self.skip = left.unwrap_or_default();
     }
 
     /// Bytes on the heap.
-    pub(in crate::engine::app) fn heap_bytes(&self) -> usize {
+    pub(in crate::app) fn heap_bytes(&self) -> usize {
         self.buffer.capacity()
     }
 

@@ -2,27 +2,27 @@
 //!
 //! What QUIC needs of it too (hellos, JA4, key logs) knows nothing of TCP.
 
-pub(in crate::engine::app) mod cipher;
+pub(in crate::app) mod cipher;
 pub mod client_hello;
 pub mod closed;
 mod connection;
-pub(in crate::engine::app) mod derive;
+pub(in crate::app) mod derive;
 pub mod extensions;
 pub mod facts;
-pub(in crate::engine::app) mod hash;
+pub(in crate::app) mod hash;
 mod held;
 mod inflate;
 pub mod ja4;
 pub mod keylog;
-pub(in crate::engine::app) mod known;
-pub(in crate::engine::app) mod messages;
+pub(in crate::app) mod known;
+pub(in crate::app) mod messages;
 pub mod reader;
 mod record;
 pub mod secrets;
 pub mod server_hello;
 mod side;
-pub(in crate::engine::app) mod suite;
+pub(in crate::app) mod suite;
 mod transcript;
 pub mod under;
 
-pub(in crate::engine::app) use connection::{Outcome, Tls};
+pub(in crate::app) use connection::{Outcome, Tls};

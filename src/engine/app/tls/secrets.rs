@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::engine::app::tls::closed::Closed;
-use crate::engine::app::tls::keylog::{KeyLabel, KeyLogEntry, Secret};
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{SECRET_WAIT, SECRETS_WAITING_MAX};
-use crate::engine::transport::FlowKey;
+use crate::app::tls::closed::Closed;
+use crate::app::tls::keylog::{KeyLabel, KeyLogEntry, Secret};
+use crate::frame::Timestamp;
+use crate::limits::{SECRET_WAIT, SECRETS_WAITING_MAX};
+use crate::transport::FlowKey;
 
 /// What key logs name a connection by: the random bytes of its ClientHello.
 pub type ClientRandom = [u8; 32];

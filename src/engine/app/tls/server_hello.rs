@@ -1,9 +1,9 @@
 //! The ServerHello of TLS 1.0 to 1.3 (RFC 8446 §4.1.3, RFC 5246 §7.4.1.3) and the application
 //! protocol that a server chose.
 
-use crate::engine::app::tls::client_hello::{HelloError, TLS13, protocol_names};
-use crate::engine::app::tls::extensions::{Extensions, extension};
-use crate::engine::app::tls::reader::Reader;
+use crate::app::tls::client_hello::{HelloError, TLS13, protocol_names};
+use crate::app::tls::extensions::{Extensions, extension};
+use crate::app::tls::reader::Reader;
 
 /// A ServerHello, within the bytes that it was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! What is kept for one direction of a connection.
 
-use crate::engine::app::tls::cipher::{Opener, Sender};
-use crate::engine::app::tls::held::Held;
-use crate::engine::app::tls::inflate::{INFLATE_BYTES, Inflate};
-use crate::engine::app::tls::keylog::KeyLabel;
-use crate::engine::app::tls::messages::Messages;
-use crate::engine::app::tls::record::Records;
+use crate::app::tls::cipher::{Opener, Sender};
+use crate::app::tls::held::Held;
+use crate::app::tls::inflate::{INFLATE_BYTES, Inflate};
+use crate::app::tls::keylog::KeyLabel;
+use crate::app::tls::messages::Messages;
+use crate::app::tls::record::Records;
 
 /// One direction.
 #[derive(Default)]

@@ -1,21 +1,21 @@
 //! Cipher suites (IANA, TLS Cipher Suites): how records are protected. How keys are exchanged
 //! makes no difference to whoever has the secret.
 
-use crate::engine::app::tls::hash::Hash;
+use crate::app::tls::hash::Hash;
 
 /// What a cipher suite means for records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) struct Suite {
-    pub(in crate::engine::app) cipher: Cipher,
+pub(in crate::app) struct Suite {
+    pub(in crate::app) cipher: Cipher,
     /// The hash of the MAC; none where the cipher itself authenticates.
     pub(super) mac: Option<Hash>,
     /// The hash by which keys are derived since TLS 1.2.
-    pub(in crate::engine::app) hash: Hash,
+    pub(in crate::app) hash: Hash,
 }
 
 /// A cipher with its mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::app) enum Cipher {
+pub(in crate::app) enum Cipher {
     Aes128Gcm,
     Aes256Gcm,
     ChaCha20Poly1305,
@@ -44,7 +44,7 @@ pub(in crate::engine::app) enum Cipher {
 
 impl Suite {
     /// The suite of a number; None for one that is not read.
-    pub(in crate::engine::app) fn of(number: u16) -> Option<Self> {
+    pub(in crate::app) fn of(number: u16) -> Option<Self> {
         let (cipher, mac, hash) = match number {
             0x1301 => (Cipher::Aes128Gcm, None, Hash::Sha256),
             0x1302 => (Cipher::Aes256Gcm, None, Hash::Sha384),
@@ -60,14 +60,14 @@ impl Suite {
     }
 
     /// Whether it is one of TLS 1.3 (RFC 8446 §B.4).
-    pub(in crate::engine::app) const fn is_of_tls13(number: u16) -> bool {
+    pub(in crate::app) const fn is_of_tls13(number: u16) -> bool {
         matches!(number, 0x1301..=0x1305)
     }
 }
 
 impl Cipher {
     /// Bytes of its key.
-    pub(in crate::engine::app) const fn key_bytes(self) -> usize {
+    pub(in crate::app) const fn key_bytes(self) -> usize {
         match self {
             Self::Aes128Gcm
             | Self::Aes128Ccm

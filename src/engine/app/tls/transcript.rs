@@ -1,11 +1,11 @@
 //! The handshake of TLS 1.2 and older, as far as a master secret is made from it: for key logs that
 //! bring only what the two sides agreed on.
 
-use crate::engine::app::tls::cipher::Sender;
-use crate::engine::app::tls::keylog::RSA_NAME_BYTES;
-use crate::engine::app::tls::messages::message;
-use crate::engine::app::tls::reader::Reader;
-use crate::engine::limits::TLS_TRANSCRIPT_BYTES_MAX;
+use crate::app::tls::cipher::Sender;
+use crate::app::tls::keylog::RSA_NAME_BYTES;
+use crate::app::tls::messages::message;
+use crate::app::tls::reader::Reader;
+use crate::limits::TLS_TRANSCRIPT_BYTES_MAX;
 
 /// Handshake messages in clear text, each side's in order.
 #[derive(Debug, Default)]

@@ -1,11 +1,11 @@
 //! The layer above, as it is seen from inside a connection under TLS.
 
-use crate::engine::app::tls::facts::TlsFacts;
-use crate::engine::app::{Observer, RequestHead};
-use crate::engine::counters::Counters;
-use crate::engine::event::EventId;
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::StreamContext;
+use crate::app::tls::facts::TlsFacts;
+use crate::app::{Observer, RequestHead};
+use crate::counters::Counters;
+use crate::event::EventId;
+use crate::frame::Timestamp;
+use crate::transport::StreamContext;
 
 /// What the layer above was told of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Told {
 }
 
 /// Adds to each request what the hello said.
-pub(in crate::engine::app) struct Under<'a> {
+pub(in crate::app) struct Under<'a> {
     pub(super) outer: &'a mut dyn Observer,
     pub(super) facts: &'a TlsFacts,
     pub(super) told: &'a mut Told,

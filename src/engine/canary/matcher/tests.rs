@@ -2,9 +2,9 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::canary::HostPattern;
-use crate::engine::canary::tests::{canary, canary_with_token};
-use crate::engine::event::Origin;
+use crate::canary::HostPattern;
+use crate::canary::tests::{canary, canary_with_token};
+use crate::event::Origin;
 
 const TOKEN: &str = "k7f3q2m9x4b8w";
 

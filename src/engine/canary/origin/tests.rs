@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::canary::{container_ranges, private_ranges};
+use crate::canary::{container_ranges, private_ranges};
 
 const VISITOR: &str = "203.0.113.9";
 const LAPTOP: &str = "192.168.1.50";

@@ -1,7 +1,7 @@
 //! Geneve (RFC 8926 §3.4), its options skipped.
 
-use crate::engine::link::tunnel::{Kind, announced};
-use crate::engine::link::{LinkError, LinkResult, Scope, after, need, u16_at, u32_at};
+use crate::link::tunnel::{Kind, announced};
+use crate::link::{LinkError, LinkResult, Scope, after, need, u16_at, u32_at};
 
 /// The packet behind a Geneve header of version 0.
 pub(super) fn open(mut scope: Scope, bytes: &[u8]) -> LinkResult<'_> {

@@ -1,8 +1,8 @@
 //! GRE (RFC 2784, RFC 2890), and what mirrors and old dial-up networks put into it: ERSPAN
 //! (draft-foschiano-erspan) and PPP (RFC 2637).
 
-use crate::engine::link::tunnel::{Kind, announced};
-use crate::engine::link::{
+use crate::link::tunnel::{Kind, announced};
+use crate::link::{
     ETHERTYPE_PPP, LinkError, LinkResult, Scope, after, ethernet, ip, need, ppp, u16_at, u32_at,
 };
 

@@ -1,7 +1,7 @@
 //! GTP-U, in which mobile networks carry their users' packets (3GPP TS 29.281 §5).
 
-use crate::engine::link::tunnel::Kind;
-use crate::engine::link::{LinkError, LinkResult, Scope, after, ip, need, u16_at};
+use crate::link::tunnel::Kind;
+use crate::link::{LinkError, LinkResult, Scope, after, ip, need, u16_at};
 
 /// A user's packet; the other messages are the network's own.
 const USER_PACKET: u8 = 0xff;

@@ -1,7 +1,7 @@
 //! L2TP, version 2, in which providers carry PPP sessions (RFC 2661 §3.1).
 
-use crate::engine::link::tunnel::Kind;
-use crate::engine::link::{LinkError, LinkResult, Scope, after, need, ppp, u16_at};
+use crate::link::tunnel::Kind;
+use crate::link::{LinkError, LinkResult, Scope, after, need, ppp, u16_at};
 
 /// Set in the tunnel's own messages.
 const CONTROL: u16 = 0x8000;

@@ -2,7 +2,7 @@
 
 use etherparse::{IpNumber, UdpSlice};
 
-use crate::engine::link::{
+use crate::link::{
     ETHERTYPE_IPV4, ETHERTYPE_IPV6, LinkError, LinkResult, Scope, ether_payload, ethernet,
 };
 

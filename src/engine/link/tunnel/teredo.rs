@@ -1,7 +1,7 @@
 //! Teredo, IPv6 through translating routers (RFC 4380 §5.1.1).
 
-use crate::engine::link::tunnel::Kind;
-use crate::engine::link::{ETHERTYPE_IPV6, LinkResult, Scope, after, ether_payload, need, u16_at};
+use crate::link::tunnel::Kind;
+use crate::link::{ETHERTYPE_IPV6, LinkResult, Scope, after, ether_payload, need, u16_at};
 
 /// Begins an authentication header: the lengths of two fields follow.
 const AUTHENTICATION: u16 = 0x0001;

@@ -1,7 +1,7 @@
 //! VXLAN (RFC 7348) and its generic extension (draft-ietf-nvo3-vxlan-gpe).
 
-use crate::engine::link::tunnel::{Kind, announced};
-use crate::engine::link::{
+use crate::link::tunnel::{Kind, announced};
+use crate::link::{
     ETHERTYPE_IPV4, ETHERTYPE_IPV6, LinkError, LinkResult, Scope, after, ethernet, need, u16_at,
     u32_at,
 };

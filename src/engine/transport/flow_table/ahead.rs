@@ -7,10 +7,10 @@
 
 use std::hint::black_box;
 
-use crate::engine::transport::FiveTuple;
-use crate::engine::transport::flow_key::KeyHash;
-use crate::engine::transport::flow_table::FlowTable;
-use crate::engine::transport::slab::Id;
+use crate::transport::FiveTuple;
+use crate::transport::flow_key::KeyHash;
+use crate::transport::flow_table::FlowTable;
+use crate::transport::slab::Id;
 
 /// A segment that comes soon.
 #[derive(Clone, Copy, Debug)]

@@ -1,15 +1,15 @@
 //! Which flows are forgotten, so that the table keeps its bounds.
 
-use crate::engine::limits::{
+use crate::limits::{
     FLOW_IDLE, FLOW_LINGER, FLOWS_FORGOTTEN_PER_TICK_MAX, FLOWS_PER_KEY_ANYWHERE_MAX,
     FLOWS_PER_KEY_MAX, REORDER_MEMORY_DIVISOR,
 };
-use crate::engine::transport::flow::Flow;
-use crate::engine::transport::flow_key::KeyHash;
-use crate::engine::transport::flow_table::{Run, seconds};
-use crate::engine::transport::queue::Class;
-use crate::engine::transport::slab::{Id, Slab};
-use crate::engine::transport::{FlowState, Segment, StreamHandler};
+use crate::transport::flow::Flow;
+use crate::transport::flow_key::KeyHash;
+use crate::transport::flow_table::{Run, seconds};
+use crate::transport::queue::Class;
+use crate::transport::slab::{Id, Slab};
+use crate::transport::{FlowState, Segment, StreamHandler};
 
 impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
     /// Of too many connections of one key the oldest goes, an empty one first; those that are

@@ -8,14 +8,14 @@
 //!   an answer to what was lost is never taken for the answer to what follows.
 //! - **Holes.** A hole that the receiver acknowledged is a loss of the mirror's: it is skipped
 //!   after [`HOLE_ACKED_WAIT`], which lets bytes in that came after their acknowledgement. One that
-//!   nobody acknowledged is waited for as long as [`HOLE_WAIT`](crate::engine::limits::HOLE_WAIT). If the receiver was heard to lack
+//!   nobody acknowledged is waited for as long as [`HOLE_WAIT`](crate::limits::HOLE_WAIT). If the receiver was heard to lack
 //!   the same bytes all that time, then what waits behind them never reached it and is dropped: a
 //!   forged segment far ahead cannot pull the stream away from the real bytes.
 //! - **Time.** Bytes that waited are told with the time at which they came, or at which the hole
 //!   before them was filled; that a hole was given up in the meantime changes no time.
 //! - **Resets.** Exactly at the next byte, a reset counts (RFC 5961 §3.2); inside the window it
 //!   waits until the stream gets there, and falls if the stream goes on beyond it; outside it is
-//!   ignored. A reset that counts is told after [`RESET_WAIT`](crate::engine::limits::RESET_WAIT): what the other side had in flight
+//!   ignored. A reset that counts is told after [`RESET_WAIT`](crate::limits::RESET_WAIT): what the other side had in flight
 //!   still arrives, and the sender's own further bytes are read only if the other side acknowledges
 //!   them, which shows that it never saw the reset.
 //! - **Data in a SYN** (RFC 7413) is read when the other side acknowledges it, when more bytes
@@ -32,17 +32,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::engine::counters::Counters;
-use crate::engine::event::{Flags, Scheme};
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{HOLE_ACKED_WAIT, REORDER_BYTES_PER_DIRECTION_MAX};
-use crate::engine::transport::assembler::Phase;
-use crate::engine::transport::checksum::Verdict;
-use crate::engine::transport::flow::{Flow, Stream};
-use crate::engine::transport::flow_key::Side;
-use crate::engine::transport::queue::Class;
-use crate::engine::transport::waiting::{End, Overlap, Stamp, after};
-use crate::engine::transport::{
+use crate::counters::Counters;
+use crate::event::{Flags, Scheme};
+use crate::frame::Timestamp;
+use crate::limits::{HOLE_ACKED_WAIT, REORDER_BYTES_PER_DIRECTION_MAX};
+use crate::transport::assembler::Phase;
+use crate::transport::checksum::Verdict;
+use crate::transport::flow::{Flow, Stream};
+use crate::transport::flow_key::Side;
+use crate::transport::queue::Class;
+use crate::transport::waiting::{End, Overlap, Stamp, after};
+use crate::transport::{
     Chunk, Direction, FiveTuple, FlowState, Segment, StreamContext, StreamHandler,
 };
 

@@ -1,12 +1,12 @@
 //! How long is waited, and what happens then; what acknowledgements change in it.
 
-use crate::engine::frame::Timestamp;
-use crate::engine::limits::{HOLE_ACKED_WAIT, HOLE_WAIT, RESET_WAIT};
-use crate::engine::transport::assembler::{Phase, Told};
-use crate::engine::transport::flow_key::Side;
-use crate::engine::transport::reading::{Mark, REACH, Reading};
-use crate::engine::transport::waiting::Stamp;
-use crate::engine::transport::{Chunk, FlowState, Segment, StreamHandler};
+use crate::frame::Timestamp;
+use crate::limits::{HOLE_ACKED_WAIT, HOLE_WAIT, RESET_WAIT};
+use crate::transport::assembler::{Phase, Told};
+use crate::transport::flow_key::Side;
+use crate::transport::reading::{Mark, REACH, Reading};
+use crate::transport::waiting::Stamp;
+use crate::transport::{Chunk, FlowState, Segment, StreamHandler};
 
 impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
     // ── the other side's acknowledgements ──
@@ -48,7 +48,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
     // ── time ──
 
     /// What waits in one direction has waited long enough.
-    pub(in crate::engine::transport) fn on_deadline(&mut self, side: Side) {
+    pub(in crate::transport) fn on_deadline(&mut self, side: Side) {
         self.recall_tuple(side);
         let before = Side::BOTH.map(|side| Mark::of(self.flow.stream(side)));
         let patience = self.flow.stream_mut(side).bytes.patience_mut();
@@ -109,13 +109,13 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
     }
 
     /// Nothing is waited for any longer: holes are skipped, and what they kept back is told.
-    pub(in crate::engine::transport) fn give_up_waiting(&mut self) {
+    pub(in crate::transport) fn give_up_waiting(&mut self) {
         self.make_room(self.flow.client);
         self.make_room(self.flow.client.other());
     }
 
     /// As [`give_up_waiting`](Self::give_up_waiting) for one direction, to make room.
-    pub(in crate::engine::transport) fn make_room(&mut self, side: Side) {
+    pub(in crate::transport) fn make_room(&mut self, side: Side) {
         let Some(patience) = self.flow.stream(side).bytes.patience().copied() else {
             return;
         };

@@ -1,10 +1,10 @@
 //! Resets: which count, and when.
 
-use crate::engine::limits::RESET_WAIT;
-use crate::engine::transport::flow_key::Side;
-use crate::engine::transport::reading::{REACH, Reading};
-use crate::engine::transport::waiting::{End, Stamp};
-use crate::engine::transport::{FlowState, Segment, StreamHandler};
+use crate::limits::RESET_WAIT;
+use crate::transport::flow_key::Side;
+use crate::transport::reading::{REACH, Reading};
+use crate::transport::waiting::{End, Stamp};
+use crate::transport::{FlowState, Segment, StreamHandler};
 
 impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
     pub(super) fn on_reset(&mut self, segment: &Segment<'_>, side: Side) {

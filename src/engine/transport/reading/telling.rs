@@ -1,13 +1,13 @@
 //! Telling the layer above what is next, and answers behind what they answer.
 
-use crate::engine::event::Flags;
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::assembler::{Assembler, Sink, Told};
-use crate::engine::transport::flow::{Flow, Notes};
-use crate::engine::transport::flow_key::Side;
-use crate::engine::transport::reading::Reading;
-use crate::engine::transport::waiting::Stamp;
-use crate::engine::transport::{Chunk, Direction, FlowState, StreamContext, StreamHandler};
+use crate::event::Flags;
+use crate::frame::Timestamp;
+use crate::transport::assembler::{Assembler, Sink, Told};
+use crate::transport::flow::{Flow, Notes};
+use crate::transport::flow_key::Side;
+use crate::transport::reading::Reading;
+use crate::transport::waiting::Stamp;
+use crate::transport::{Chunk, Direction, FlowState, StreamContext, StreamHandler};
 
 impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
     /// Tells what is next of what waits; after each piece of the client's, what answers it.

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use self::talk::{Act, Talk, Tap, frame, play, play_with, talk};
 use super::*;
-use crate::engine::app::tests::Notes;
-use crate::engine::event::Flags;
-use crate::engine::limits::{EARLY_RESPONSES_MAX, HEAD_BYTES_MAX, STREAMS_MAX};
-use crate::engine::transport::FlowState;
+use crate::app::tests::Notes;
+use crate::event::Flags;
+use crate::limits::{EARLY_RESPONSES_MAX, HEAD_BYTES_MAX, STREAMS_MAX};
+use crate::transport::FlowState;
 
 /// A situation: its name, the conversation, what is told.
 type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);

@@ -1,13 +1,13 @@
 //! Conversations in HTTP/2 as scripts: `>` is the client, `<` the server, then a word and what it
 //! needs. Commands parted by `;` come in one chunk; what begins with `~` is missing.
 
-use crate::engine::app::Session;
-use crate::engine::app::hpack::huffman;
-use crate::engine::app::http2::PREFACE;
-use crate::engine::app::tests::{Notes, context};
-use crate::engine::event::Flags;
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::{Chunk, Direction};
+use crate::app::Session;
+use crate::app::hpack::huffman;
+use crate::app::http2::PREFACE;
+use crate::app::tests::{Notes, context};
+use crate::event::Flags;
+use crate::frame::Timestamp;
+use crate::transport::{Chunk, Direction};
 
 /// What one side does next.
 #[derive(Clone, Debug)]

@@ -4,11 +4,11 @@
 //! sections that refer to it. What the receiver acknowledges is not needed. A section may come
 //! before what it refers to; it is then [blocked](Refusal::Blocked), and tried again later.
 
-use crate::engine::app::hpack::reader::Reader;
-use crate::engine::app::hpack::table::{Entry, Found, Table};
-use crate::engine::app::hpack::{Decoded, HpackError, Teller};
-use crate::engine::app::http3::qpack::static_table::STATIC_FIELDS;
-use crate::engine::limits::{HEADER_LIST_BYTES_MAX, HPACK_TABLE_BYTES_MAX};
+use crate::app::hpack::reader::Reader;
+use crate::app::hpack::table::{Entry, Found, Table};
+use crate::app::hpack::{Decoded, HpackError, Teller};
+use crate::app::http3::qpack::static_table::STATIC_FIELDS;
+use crate::limits::{HEADER_LIST_BYTES_MAX, HPACK_TABLE_BYTES_MAX};
 
 mod static_table;
 

@@ -1,17 +1,17 @@
 //! What handshake messages say: who the client looks for, and what the server chose.
 
 use super::{Connection, Stop};
-use crate::engine::app::Observer;
-use crate::engine::app::quic::identity::Identity;
-use crate::engine::app::quic::packet::Level;
-use crate::engine::app::tls::client_hello::ClientHello;
-use crate::engine::app::tls::ja4::Carrier;
-use crate::engine::app::tls::known::Wanted;
-use crate::engine::app::tls::messages::message;
-use crate::engine::app::tls::secrets::Waiter;
-use crate::engine::app::tls::server_hello::{EncryptedExtensions, ServerHello};
-use crate::engine::app::tls::suite::Suite;
-use crate::engine::transport::{Direction, StreamContext};
+use crate::app::Observer;
+use crate::app::quic::identity::Identity;
+use crate::app::quic::packet::Level;
+use crate::app::tls::client_hello::ClientHello;
+use crate::app::tls::ja4::Carrier;
+use crate::app::tls::known::Wanted;
+use crate::app::tls::messages::message;
+use crate::app::tls::secrets::Waiter;
+use crate::app::tls::server_hello::{EncryptedExtensions, ServerHello};
+use crate::app::tls::suite::Suite;
+use crate::transport::{Direction, StreamContext};
 
 impl Connection {
     /// Reads a piece of the handshake.

@@ -4,15 +4,15 @@
 //! hello says; where that is not seen, each of those that the client offers is tried.
 
 use super::{Connection, Stop};
-use crate::engine::app::Observer;
-use crate::engine::app::quic::initial::Initial;
-use crate::engine::app::quic::keys::{Keys, Opened, TrafficKeys};
-use crate::engine::app::quic::names::Names;
-use crate::engine::app::quic::packet::{Level, LongPacket, Sealed};
-use crate::engine::app::quic::version::{LongKind, Version};
-use crate::engine::app::tls::keylog::{KeyLabel, Secret};
-use crate::engine::app::tls::suite::Suite;
-use crate::engine::transport::{Direction, StreamContext};
+use crate::app::Observer;
+use crate::app::quic::initial::Initial;
+use crate::app::quic::keys::{Keys, Opened, TrafficKeys};
+use crate::app::quic::names::Names;
+use crate::app::quic::packet::{Level, LongPacket, Sealed};
+use crate::app::quic::version::{LongKind, Version};
+use crate::app::tls::keylog::{KeyLabel, Secret};
+use crate::app::tls::suite::Suite;
+use crate::transport::{Direction, StreamContext};
 
 impl Connection {
     /// Opens a packet; its frames stand in `buffer` then.
@@ -37,7 +37,7 @@ impl Connection {
     }
 
     /// Whether the handshake may begin anew, under other keys: the server has not answered yet.
-    pub(in crate::engine::app::quic) const fn may_begin_anew(&self) -> bool {
+    pub(in crate::app::quic) const fn may_begin_anew(&self) -> bool {
         self.server_side.initial.largest.is_none() && self.client_side.handshake_keys.is_none()
     }
 
@@ -63,7 +63,7 @@ impl Connection {
     }
 
     /// Whether a client's Initial packet belongs to this connection, though no name says so.
-    pub(in crate::engine::app::quic) fn opens_initial(&self, packet: &LongPacket<'_>) -> bool {
+    pub(in crate::app::quic) fn opens_initial(&self, packet: &LongPacket<'_>) -> bool {
         let largest = self.client_side.initial.largest;
         let sealed = (packet.bytes, packet.number_at);
         let direction = Direction::ToServer;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::engine::app::quic::seal::{Sealer, frames_of};
-use crate::engine::app::quic::vectors::{self, Vectors, bytes};
+use crate::app::quic::seal::{Sealer, frames_of};
+use crate::app::quic::vectors::{self, Vectors, bytes};
 
 const DESTINATION: &str = "8394c8f03e515708";
 

@@ -1,12 +1,12 @@
 //! One packet, by its header: whose it is, and whether it opens a connection.
 
-use crate::engine::app::Observer;
-use crate::engine::app::quic::entry::Entry;
-use crate::engine::app::quic::packet::{ConnectionId, LongPacket, Packet};
-use crate::engine::app::quic::table::{Connections, Owner, context, key_of};
-use crate::engine::app::quic::version::LongKind;
-use crate::engine::frame::Timestamp;
-use crate::engine::transport::{Datagram, Direction};
+use crate::app::Observer;
+use crate::app::quic::entry::Entry;
+use crate::app::quic::packet::{ConnectionId, LongPacket, Packet};
+use crate::app::quic::table::{Connections, Owner, context, key_of};
+use crate::app::quic::version::LongKind;
+use crate::frame::Timestamp;
+use crate::transport::{Datagram, Direction};
 
 impl Connections {
     /// Gives a packet to its connection.

@@ -9,17 +9,17 @@ use ccm::aead::{AeadInOut, KeyInit};
 use ccm::consts::{U8, U12, U16};
 use ring::aead as strong;
 
-use crate::engine::app::tls::suite::Cipher;
+use crate::app::tls::suite::Cipher;
 
 /// A key made ready.
-pub(in crate::engine::app) enum Aead {
+pub(in crate::app) enum Aead {
     Strong(Box<strong::LessSafeKey>),
     /// What ring leaves out, with the bytes of its tag.
     Rare(Box<dyn Rare>, usize),
 }
 
 /// A cipher that few speak.
-pub(in crate::engine::app) trait Rare: Send + Sync {
+pub(in crate::app) trait Rare: Send + Sync {
     /// Decrypts in place; None when the tag is another one.
     fn open(&self, nonce: &[u8; 12], about: &[u8], content: &mut [u8], tag: &[u8]) -> Option<()>;
 }
@@ -34,7 +34,7 @@ impl<A: AeadInOut<NonceSize = U12> + Send + Sync> Rare for A {
 
 impl Aead {
     /// None when the key has another length, or the cipher is none of these.
-    pub(in crate::engine::app) fn new(cipher: Cipher, key: &[u8]) -> Option<Self> {
+    pub(in crate::app) fn new(cipher: Cipher, key: &[u8]) -> Option<Self> {
         let algorithm = match cipher {
             Cipher::Aes128Gcm => &strong::AES_128_GCM,
             Cipher::Aes256Gcm => &strong::AES_256_GCM,
@@ -61,7 +61,7 @@ impl Aead {
     }
 
     /// Bytes of the tag behind the content.
-    pub(in crate::engine::app) fn tag_bytes(&self) -> usize {
+    pub(in crate::app) fn tag_bytes(&self) -> usize {
         match self {
             Self::Strong(_) => 16,
             Self::Rare(_, tag_bytes) => *tag_bytes,
@@ -70,7 +70,7 @@ impl Aead {
 
     /// Opens `sealed`, content and tag, in place; the length of the content. None when it is not
     /// what this key protected, and then what stands in `sealed` is worth nothing.
-    pub(in crate::engine::app) fn open(
+    pub(in crate::app) fn open(
         &self,
         nonce: &[u8; 12],
         about: &[u8],
@@ -136,7 +136,7 @@ impl Nonce {
 }
 
 /// The nonce of a record by its number (RFC 8446 §5.3).
-pub(in crate::engine::app) fn xor(iv: &[u8; 12], sequence: u64) -> [u8; 12] {
+pub(in crate::app) fn xor(iv: &[u8; 12], sequence: u64) -> [u8; 12] {
     let mut nonce = *iv;
     let number = sequence.to_be_bytes();
     let last = nonce.iter_mut().skip(12 - number.len());

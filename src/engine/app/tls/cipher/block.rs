@@ -10,9 +10,9 @@ use cbc::cipher::{Block, BlockModeDecrypt, KeyIvInit};
 use des::{Des, TdesEde3};
 use idea::Idea;
 
-use crate::engine::app::tls::cipher::mac::RecordMac;
-use crate::engine::app::tls::record::Header;
-use crate::engine::app::tls::suite::Cipher;
+use crate::app::tls::cipher::mac::RecordMac;
+use crate::app::tls::record::Header;
+use crate::app::tls::suite::Cipher;
 
 /// Opens records one after the other.
 pub(super) struct BlockOpener {

@@ -1,7 +1,7 @@
 //! The MAC of SSL 3.0 to TLS 1.2 (RFC 5246 §6.2.3.1, RFC 6101 §5.2.3.1).
 
-use crate::engine::app::tls::hash::{Digest, Hash, HmacKey};
-use crate::engine::app::tls::record::Header;
+use crate::app::tls::hash::{Digest, Hash, HmacKey};
+use crate::app::tls::record::Header;
 
 /// A key made ready.
 pub(super) struct RecordMac {

@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use crate::engine::app::tls::cipher::aead::{Aead, Nonce};
-use crate::engine::app::tls::cipher::block::{BlockOpener, MacOrder, Padding};
-use crate::engine::app::tls::cipher::mac::RecordMac;
-use crate::engine::app::tls::cipher::stream::StreamOpener;
-use crate::engine::app::tls::derive::{LABEL_PREFIX, expand_prefixed_into, key_block};
-use crate::engine::app::tls::hash::Hash;
-use crate::engine::app::tls::keylog::Secret;
-use crate::engine::app::tls::record::Header;
-use crate::engine::app::tls::suite::{Cipher, Suite};
+use crate::app::tls::cipher::aead::{Aead, Nonce};
+use crate::app::tls::cipher::block::{BlockOpener, MacOrder, Padding};
+use crate::app::tls::cipher::mac::RecordMac;
+use crate::app::tls::cipher::stream::StreamOpener;
+use crate::app::tls::derive::{LABEL_PREFIX, expand_prefixed_into, key_block};
+use crate::app::tls::hash::Hash;
+use crate::app::tls::keylog::Secret;
+use crate::app::tls::record::Header;
+use crate::app::tls::suite::{Cipher, Suite};
 
-pub(in crate::engine::app) mod aead;
+pub(in crate::app) mod aead;
 mod block;
 mod mac;
 mod stream;

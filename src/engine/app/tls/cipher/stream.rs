@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use rc4::{KeyInit, Rc4, StreamCipher};
 
-use crate::engine::app::tls::cipher::mac::RecordMac;
-use crate::engine::app::tls::record::Header;
-use crate::engine::app::tls::suite::Cipher;
+use crate::app::tls::cipher::mac::RecordMac;
+use crate::app::tls::record::Header;
+use crate::app::tls::suite::Cipher;
 
 /// Opens records one after the other.
 pub(super) struct StreamOpener {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::app::tls::record::{HEADER_BYTES, kind};
+use crate::app::tls::record::{HEADER_BYTES, kind};
 
 fn bytes(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();

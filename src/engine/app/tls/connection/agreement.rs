@@ -1,11 +1,11 @@
 //! Master secrets of TLS 1.2 and older: as a key log has them, or made from what it has.
 
 use super::{Choice, Tls};
-use crate::engine::app::Observer;
-use crate::engine::app::tls::derive::{Binding, master_secret};
-use crate::engine::app::tls::keylog::{KeyLabel, Secret};
-use crate::engine::app::tls::secrets::ClientRandom;
-use crate::engine::app::tls::suite::Suite;
+use crate::app::Observer;
+use crate::app::tls::derive::{Binding, master_secret};
+use crate::app::tls::keylog::{KeyLabel, Secret};
+use crate::app::tls::secrets::ClientRandom;
+use crate::app::tls::suite::Suite;
 
 impl Tls {
     /// The master secret of what was chosen, if a key log brought it or what it is made from.

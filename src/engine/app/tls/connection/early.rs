@@ -2,9 +2,9 @@
 //! client says the same again after the handshake. It is read when it is known to be taken.
 
 use super::Tls;
-use crate::engine::app::Observer;
-use crate::engine::limits::TLS_HELD_BYTES_PER_DIRECTION_MAX;
-use crate::engine::transport::{Chunk, StreamContext};
+use crate::app::Observer;
+use crate::limits::TLS_HELD_BYTES_PER_DIRECTION_MAX;
+use crate::transport::{Chunk, StreamContext};
 
 /// What is known of it.
 pub(super) enum Early {

@@ -1,15 +1,15 @@
 //! What handshake messages change: who speaks, what was chosen, when keys change.
 
 use super::{Choice, Stop, Tls, Why};
-use crate::engine::app::Observer;
-use crate::engine::app::tls::cipher::{Dialect, Sender};
-use crate::engine::app::tls::client_hello::{ClientHello, TLS13};
-use crate::engine::app::tls::messages::{Next, message};
-use crate::engine::app::tls::server_hello::{EncryptedExtensions, ServerHello};
-use crate::engine::app::tls::side::{Phase, Protection};
-use crate::engine::app::tls::suite::Suite;
-use crate::engine::app::tls::transcript::Transcript;
-use crate::engine::transport::StreamContext;
+use crate::app::Observer;
+use crate::app::tls::cipher::{Dialect, Sender};
+use crate::app::tls::client_hello::{ClientHello, TLS13};
+use crate::app::tls::messages::{Next, message};
+use crate::app::tls::server_hello::{EncryptedExtensions, ServerHello};
+use crate::app::tls::side::{Phase, Protection};
+use crate::app::tls::suite::Suite;
+use crate::app::tls::transcript::Transcript;
+use crate::transport::StreamContext;
 
 impl Tls {
     /// What the client speaks first shows which of its protocols the server chose, if the

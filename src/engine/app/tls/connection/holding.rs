@@ -1,12 +1,12 @@
 //! What cannot be read yet is held, and read later as if it came then.
 
 use super::{Stop, Tls, Why};
-use crate::engine::app::Observer;
-use crate::engine::app::tls::cipher::Sender;
-use crate::engine::app::tls::held::{Item, What};
-use crate::engine::app::tls::record::Header;
-use crate::engine::event::Flags;
-use crate::engine::transport::{Chunk, StreamContext};
+use crate::app::Observer;
+use crate::app::tls::cipher::Sender;
+use crate::app::tls::held::{Item, What};
+use crate::app::tls::record::Header;
+use crate::event::Flags;
+use crate::transport::{Chunk, StreamContext};
 
 impl Tls {
     pub(super) fn hold(

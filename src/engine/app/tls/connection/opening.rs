@@ -6,18 +6,18 @@
 //! opens waits while its secret may still come.
 
 use super::{Choice, Stop, Tls, Why};
-use crate::engine::app::Observer;
-use crate::engine::app::tls::cipher::{Dialect, Negotiated, Opened, Opener, Sender};
-use crate::engine::app::tls::client_hello::TLS13;
-use crate::engine::app::tls::inflate::Inflate;
-use crate::engine::app::tls::keylog::{KeyLabel, Secret};
-use crate::engine::app::tls::messages::{Messages, Next, message};
-use crate::engine::app::tls::record::{Header, kind};
-use crate::engine::app::tls::secrets::ClientRandom;
-use crate::engine::app::tls::side::{Phase, Protection};
-use crate::engine::app::tls::suite::{Cipher, Suite};
-use crate::engine::limits::{TLS_FAILURES_MAX, TLS_RECORDS_MISSED_MAX};
-use crate::engine::transport::{Chunk, StreamContext};
+use crate::app::Observer;
+use crate::app::tls::cipher::{Dialect, Negotiated, Opened, Opener, Sender};
+use crate::app::tls::client_hello::TLS13;
+use crate::app::tls::inflate::Inflate;
+use crate::app::tls::keylog::{KeyLabel, Secret};
+use crate::app::tls::messages::{Messages, Next, message};
+use crate::app::tls::record::{Header, kind};
+use crate::app::tls::secrets::ClientRandom;
+use crate::app::tls::side::{Phase, Protection};
+use crate::app::tls::suite::{Cipher, Suite};
+use crate::limits::{TLS_FAILURES_MAX, TLS_RECORDS_MISSED_MAX};
+use crate::transport::{Chunk, StreamContext};
 
 impl Tls {
     /// Reads a record. While it has to wait, its body stays as it was.

@@ -1,16 +1,16 @@
 //! What the layer above is told of a connection, and when it is looked at again.
 
 use super::{Choice, Stop, Tls};
-use crate::engine::app::Observer;
-use crate::engine::app::tls::cipher::Sender;
-use crate::engine::app::tls::client_hello::ClientHello;
-use crate::engine::app::tls::ja4::Carrier;
-use crate::engine::app::tls::known::Wanted;
-use crate::engine::app::tls::secrets::Waiter;
-use crate::engine::app::tls::suite::{Cipher, Suite};
-use crate::engine::event::Scheme;
-use crate::engine::limits::SECRET_WAIT;
-use crate::engine::transport::{Chunk, FlowKey, StreamContext};
+use crate::app::Observer;
+use crate::app::tls::cipher::Sender;
+use crate::app::tls::client_hello::ClientHello;
+use crate::app::tls::ja4::Carrier;
+use crate::app::tls::known::Wanted;
+use crate::app::tls::secrets::Waiter;
+use crate::app::tls::suite::{Cipher, Suite};
+use crate::event::Scheme;
+use crate::limits::SECRET_WAIT;
+use crate::transport::{Chunk, FlowKey, StreamContext};
 
 impl Tls {
     /// Hands plain text, or the lack of it, to what speaks inside.
