@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write};
-use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -65,19 +65,13 @@ impl Syslog {
 
     fn connect(&self) -> Result<Wire, SendError> {
         let place = (self.server.host.as_str(), self.server.port);
+        let addresses = place.to_socket_addrs().map_err(SendError::later)?;
         if self.server.carrier == Carrier::Udp {
-            let address = first(place)?;
-            let any = if address.is_ipv6() {
-                "[::]:0"
-            } else {
-                "0.0.0.0:0"
-            };
-            let socket = UdpSocket::bind(any).map_err(SendError::later)?;
-            socket.connect(address).map_err(SendError::later)?;
-            return Ok(Wire::Udp(socket));
+            return first_of(addresses, datagrams_to).map(Wire::Udp);
         }
-        let stream = TcpStream::connect_timeout(&first(place)?, PATIENCE);
-        let stream = stream.map_err(SendError::later)?;
+        let stream = first_of(addresses, |address| {
+            TcpStream::connect_timeout(&address, PATIENCE)
+        })?;
         stream
             .set_write_timeout(Some(PATIENCE))
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
@@ -129,10 +123,30 @@ impl Sink for Syslog {
     }
 }
 
-fn first(place: (&str, u16)) -> Result<std::net::SocketAddr, SendError> {
-    let mut addresses = place.to_socket_addrs().map_err(SendError::later)?;
-    let none = || SendError::Later(format!("{} has no address", place.0));
-    addresses.next().ok_or_else(none)
+/// What the first of these addresses gives that gives anything: a name may have one for each
+/// version of IP, and its collector listen on one of them only.
+fn first_of<T>(
+    addresses: impl Iterator<Item = SocketAddr>,
+    connect: impl Fn(SocketAddr) -> io::Result<T>,
+) -> Result<T, SendError> {
+    let mut why = SendError::Later("its name has no address".into());
+    for address in addresses {
+        match connect(address) {
+            Ok(connected) => return Ok(connected),
+            Err(error) => why = SendError::later(error),
+        }
+    }
+    Err(why)
+}
+
+fn datagrams_to(address: SocketAddr) -> io::Result<UdpSocket> {
+    let own: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(own)?;
+    socket.connect(address)?;
+    Ok(socket)
 }
 
 impl Wire {
@@ -209,8 +223,23 @@ const LATELY_MAX: usize = 1000;
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
     use crate::outbound::message::tests::event;
+
+    #[test]
+    fn each_address_of_a_name_is_tried() {
+        let [silent, open] = [0, 0].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let places = [&silent, &open].map(|one| one.local_addr().unwrap());
+        drop(silent);
+        let connect = |address| TcpStream::connect_timeout(&address, PATIENCE);
+        let connected = first_of(places.into_iter(), connect).unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), places[1]);
+        drop(open);
+        assert!(first_of(places.into_iter(), connect).is_err());
+        assert!(first_of([].into_iter(), connect).is_err());
+    }
 
     #[test]
     fn a_message_has_the_parts_of_rfc_5424_and_no_visitor_can_add_one() {
