@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use crate::cli::{CommandResult, Failure, Globals, Outcome, tell};
 use crate::config::{LedConfig, LedDriver, LightRole};
@@ -90,7 +90,7 @@ async fn perform(config: &LedConfig, lights: Lights, out: &mut impl Write) -> Co
         }
         Ok(Outcome::Done) // dropping `state` ends the player
     };
-    let (result, ()) = tokio::join!(script, play(lights, wanted, pulses, found));
+    let (result, ()) = tokio::join!(script, play(lights, wanted, pulses, found, sleep_until));
     result
 }
 

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::config::LightRole;
+use crate::led::player::alarm::Alarm;
 use crate::led::{LedError, LedPattern, Lights, ROLES};
+
+mod alarm;
 
 /// What the lights are to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,17 +116,15 @@ impl Player {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("lights".into())
-            .spawn(
-                move || match Builder::new_current_thread().enable_time().build() {
-                    Ok(runtime) => runtime.block_on(async {
-                        tokio::select! {
-                            () = play(lights, state, activity, found) => {}
-                            _ = stopped => {} // the lights go dark as they are dropped
-                        }
-                    }),
-                    Err(error) => report(&found, Some(LedError::driver("play the lights", error))),
-                },
-            )?;
+            .spawn(move || {
+                let alarm = Alarm::default();
+                alarm.block_on(async {
+                    tokio::select! {
+                        () = play(lights, state, activity, found, |at| alarm.ring(at)) => {}
+                        _ = stopped => {} // the lights go dark as they are dropped
+                    }
+                });
+            })?;
         Ok(Self {
             fault,
             stop: Some(stop),
@@ -150,12 +150,14 @@ impl Drop for Player {
 
 /// Plays until every sender of `state` is dropped, then leaves all lights dark and frees them.
 ///
-/// `fault` says what is wrong with a light, from its first failure until it works again.
-pub async fn play(
+/// `fault` says what is wrong with a light, from its first failure until it works again;
+/// `sleep_until` waits for a time.
+pub async fn play<S: Future<Output = ()>>(
     lights: Lights,
     mut state: watch::Receiver<LightState>,
     activity: Activity,
     fault: watch::Sender<Option<LedError>>,
+    sleep_until: impl Fn(Instant) -> S,
 ) {
     let mut show = Show::new(lights, *state.borrow_and_update());
     loop {

@@ -1,5 +1,5 @@
 use tokio::task::JoinHandle as Task;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use super::*;
 use crate::led::Leds;
@@ -33,6 +33,7 @@ impl Bench {
             receiver,
             activity.clone(),
             sender,
+            sleep_until,
         ));
         Self {
             alert,
