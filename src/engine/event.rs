@@ -92,8 +92,11 @@ impl Flags {
     pub const CLOCK_UNSYNCED: Self = Self(1 << 5);
     /// The hello bears an encrypted one: its name may be an outer one.
     pub const ECH: Self = Self(1 << 6);
+    /// Data that came with the hello could not be opened, though the rest of the connection was: a
+    /// request that nobody has read.
+    pub const EARLY_UNREAD: Self = Self(1 << 7);
 
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::MIDSTREAM, "midstream"),
         (Self::GAP, "gap"),
         (Self::OVERLAP, "overlap"),
@@ -101,6 +104,7 @@ impl Flags {
         (Self::LATE_KEY, "late_key"),
         (Self::CLOCK_UNSYNCED, "clock_unsynced"),
         (Self::ECH, "ech"),
+        (Self::EARLY_UNREAD, "early_unread"),
     ];
 
     /// Both sets together.

@@ -3,16 +3,17 @@
 use std::fs::File;
 use std::process::Stdio;
 
+use canarytap::engine::app::tls::keylog::KeyLabel;
 use serde_json::Value;
 
 use crate::browser;
 use crate::http3::ask;
 use crate::namespaces::in_a_lab;
-use crate::network::Lab;
+use crate::network::{Lab, wait_for};
 use crate::servers::Server;
 use crate::tap::Tap;
 use crate::tls::{assert_as_served, tap_with};
-use crate::web::{CANARY, HOST};
+use crate::web::{Access, CANARY, HOST};
 
 /// Ways to ask: versions of QUIC, each suite, hellos in several packets, keys that change, clients
 /// that move, and data that comes with the hello.
@@ -76,12 +77,39 @@ fn with_the_keys_the_tap_reads_what_caddy_served_over_http3_line_by_line() {
         with_the_keys_the_tap_reads_what_caddy_served_over_http3_line_by_line,
         |lab| {
             let caddy = Server::caddy(lab);
-            let tap = tap_with(lab, Some(caddy.key_log()));
+            let mut tap = tap_with(lab, Some(caddy.key_log()));
             ask_in(lab, &WAYS_TO_CADDY);
-            let events = assert_as_served(&tap, 3 * WAYS_TO_CADDY.len() + 1, || caddy.served());
-            assert!(events.iter().all(is_of_quic), "{events:?}");
+            let count = 3 * WAYS_TO_CADDY.len() + 1;
+            if caddy.logs(KeyLabel::ClientEarly) {
+                let events = assert_as_served(&tap, count, || caddy.served());
+                assert!(events.iter().all(is_of_quic), "{events:?}");
+            } else {
+                assert_all_but_one_are_read(&mut tap, count, || caddy.served());
+            }
         },
     );
+}
+
+/// Go's own TLS, with which Debian 13 builds Caddy, takes data that comes with a hello and logs no
+/// secret for it: a request that cannot be read, and is told as a hello.
+fn assert_all_but_one_are_read(tap: &mut Tap<'_>, count: usize, served: impl Fn() -> Vec<Access>) {
+    let unread = format!("/?way={}", WAYS_TO_CADDY.len() - 1);
+    let (early, others): (Vec<_>, Vec<_>) = wait_for("all requests in the server's log", || {
+        Some(served()).filter(|lines| lines.len() == count)
+    })
+    .into_iter()
+    .partition(|line| line.target == unread);
+    assert_as_served(tap, count - 1, || others.clone());
+    assert!(tap.stop().success()); // until then its key may come
+    let log = tap.log(&[]);
+    let hello = log.last().unwrap();
+    assert_eq!(log.len(), count, "{hello}");
+    let facts = [&hello["kind"], &hello["sni"], &hello["src_port"]].map(|one| match one {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    assert_eq!(facts, ["hello", HOST, &early[0].src_port]);
+    assert_eq!(hello["flags"], serde_json::json!(["early_unread"]));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use canarytap::engine::app::tls::keylog::{KeyLabel, KeyLogEntry};
 use serde_json::Value;
 
 use crate::browser;
@@ -151,6 +152,13 @@ impl Server {
     /// Where its secrets stand.
     pub fn key_log(&self) -> PathBuf {
         self.folder.join("keys.log")
+    }
+
+    /// Whether a secret of this kind stands there.
+    pub fn logs(&self, label: KeyLabel) -> bool {
+        let log = fs::read_to_string(self.key_log()).unwrap();
+        let lines = log.lines().map(|line| KeyLogEntry::parse(line.as_bytes()));
+        lines.flatten().any(|entry| entry.label == label)
     }
 
     /// What the server says it served to whom.

@@ -148,7 +148,7 @@ impl Connection {
         self.unlocked = true;
         let outcome = self.release(names, observer);
         self.known.on_time(now, observer);
-        observer.counters().quic_packets_dropped += self.held.expire(now);
+        self.expire(now, observer);
         self.check_streams(now, observer);
         let lingers = |closed: Timestamp| closed.plus(QUIC_LINGER) > now || !self.held.is_empty();
         match self.closed_at.is_none_or(lingers) {
@@ -184,6 +184,9 @@ impl Connection {
         if self.known.is_waiting() && self.known.is_named() && !self.known.opened {
             observer.counters().tls_no_key += 1;
         }
+        if self.held.has(Level::Early) {
+            self.miss_early_data(observer);
+        }
         self.judge_early_data(true, observer); // nobody refused it
         let context = self.known.hello.as_ref().map(|hello| StreamContext {
             time: now,
@@ -191,6 +194,23 @@ impl Connection {
         });
         if let Some(context) = context {
             self.end_hello(&context, observer);
+        }
+    }
+
+    /// Packets whose keys have not come by now are not read.
+    fn expire(&mut self, now: Timestamp, observer: &mut dyn Observer) {
+        let expired = self.held.expire(now);
+        observer.counters().quic_packets_dropped += expired.len() as u64;
+        if expired.contains(&Level::Early) {
+            self.miss_early_data(observer);
+        }
+    }
+
+    /// Data that came with the hello stays closed, though keys of the connection came: its server
+    /// does not log that one.
+    fn miss_early_data(&mut self, observer: &mut dyn Observer) {
+        if self.known.opened && !self.early.is_refused() {
+            self.known.tell_unread(observer);
         }
     }
 

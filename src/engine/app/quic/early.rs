@@ -74,6 +74,11 @@ impl Early {
         matches!(self, Self::Undecided(..))
     }
 
+    /// Whether the client has to say it again.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused)
+    }
+
     /// Bytes on the heap.
     pub(super) const fn heap_bytes(&self) -> usize {
         match self {

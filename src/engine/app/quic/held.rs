@@ -66,19 +66,24 @@ impl Held {
         self.items.push_back(item);
     }
 
-    /// Lets go of those that have waited [`SECRET_WAIT`]; how many they are.
-    pub(super) fn expire(&mut self, now: Timestamp) -> u64 {
-        let mut expired = 0;
+    /// Lets go of those that have waited [`SECRET_WAIT`]: the levels that they had.
+    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Level> {
+        let mut expired = Vec::new();
         while let Some(item) = self.items.front() {
             if item.context.time.plus(SECRET_WAIT) > now {
                 break;
             }
             let (direction, size) = (item.context.direction, item.size());
+            expired.push(item.level);
             *self.share(direction) -= size;
             self.items.pop_front();
-            expired += 1;
         }
         expired
+    }
+
+    /// Whether any of them is of a level.
+    pub(super) fn has(&self, level: Level) -> bool {
+        self.items.iter().any(|item| item.level == level)
     }
 
     pub(super) fn is_empty(&self) -> bool {

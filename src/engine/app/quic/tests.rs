@@ -59,9 +59,11 @@ impl Observer for Notes {
         self.next(format!("{} {}", words.join(" "), flags.join(" ")))
     }
 
-    fn on_hello(&mut self, _: &StreamContext, facts: &TlsFacts) -> Option<EventId> {
+    fn on_hello(&mut self, context: &StreamContext, facts: &TlsFacts) -> Option<EventId> {
         let name = facts.sni.clone().unwrap_or_default();
-        self.next(format!("hello {name} {}", &facts.ja4[..10]))
+        let flags: Vec<&str> = context.flags.names().collect();
+        let words = [&name, &facts.ja4[..10], &flags.join(" ")];
+        self.next(format!("hello {}", words.join(" ")))
     }
 
     fn on_status(&mut self, _: Timestamp, request: EventId, status: u16) {
@@ -308,6 +310,32 @@ fn without_keys_the_hello_is_told_when_they_can_no_longer_come() {
     assert_eq!(tap.notes.counters.quic_packets_dropped, 1);
     tap.key(KeyLabel::ClientTraffic, 1);
     assert_eq!(tap.end().lines.len(), 1);
+}
+
+#[test]
+fn data_with_a_hello_whose_key_no_log_has_is_a_hello_beside_what_was_read() {
+    let unread = "hello example.com q13d0211an early_unread";
+    for ends in [false, true] {
+        let mut tap = Tap::new();
+        tap.notes.secrets.follow();
+        tap.key(KeyLabel::ClientTraffic, 1);
+        tap.up(&first(&[7; 8], &[1; 4]));
+        let mut early = Sealer::new(Version::V1, SUITE, &secret(3));
+        let sealed = early.long(
+            LongKind::ZeroRtt,
+            [&[7; 8], &[1; 4]],
+            &stream(0, &get("/0")),
+        );
+        tap.up(&sealed);
+        let mut client = Sealer::new(Version::V1, SUITE, &secret(1));
+        tap.up(&client.short(&[9; 5], &stream(4, &get("/1"))));
+        assert_eq!(tap.notes.lines, ["GET /1 203.0.113.9:50000"]);
+        if !ends {
+            tap.wait(61);
+            assert_eq!(tap.notes.lines[1..], [unread]);
+        }
+        assert_eq!(tap.end().lines[1..], [unread], "{ends}");
+    }
 }
 
 #[test]

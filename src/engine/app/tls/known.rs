@@ -18,7 +18,7 @@ use crate::app::tls::keylog::{KeyLabel, Secret};
 use crate::app::tls::secrets::{ClientRandom, Waiter};
 use crate::app::tls::suite::{Cipher, Suite};
 use crate::app::tls::under::{Told, Under};
-use crate::event::Scheme;
+use crate::event::{Flags, Scheme};
 use crate::frame::Timestamp;
 use crate::limits::{HELLO_VISIT_WAIT, SECRET_WAIT};
 use crate::transport::StreamContext;
@@ -226,6 +226,19 @@ impl Known {
         } else {
             observer.on_unanswered(id);
         }
+    }
+
+    /// Tells the hello for a request of its connection that nobody can read, whatever was read of
+    /// others.
+    pub(in crate::app) fn tell_unread(&mut self, observer: &mut dyn Observer) {
+        if matches!(self.told, Told::Visit(_)) {
+            return;
+        }
+        if let Some(hello) = &mut self.hello {
+            hello.context.flags = hello.context.flags.with(Flags::EARLY_UNREAD);
+            self.told = Told::Nothing;
+        }
+        self.tell_hello(observer);
     }
 
     /// It is so late: tells the hello if it is due.
