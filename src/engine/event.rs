@@ -433,6 +433,22 @@ pub trait EventSink {
     }
 }
 
+/// Within the core, who listens is one pointer wide.
+impl EventSink for &mut dyn EventSink {
+    fn on_event(&mut self, event: Event) {
+        (**self).on_event(event);
+    }
+    fn on_detail(&mut self, detail: Detail) {
+        (**self).on_detail(detail);
+    }
+    fn on_settled(&mut self, id: EventId) {
+        (**self).on_settled(id);
+    }
+    fn on_kept(&mut self, kept: Kept<'_>) {
+        (**self).on_kept(kept);
+    }
+}
+
 fn display<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(time)
 }

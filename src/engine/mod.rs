@@ -85,38 +85,41 @@ impl Engine {
         &mut self,
         frames: impl Iterator<Item = Frame<'a>>,
         mut before: impl FnMut(Timestamp, &Counters),
-        sink: &mut impl EventSink,
+        sink: &mut dyn EventSink,
     ) -> usize {
-        let mut count = 0;
-        let counted = frames.take(FRAMES_MAX).inspect(|_| count += 1);
-        if self.flows.is_wide() {
-            self.take_expected(counted, before, sink);
-        } else {
-            for frame in counted {
+        if !self.flows.is_wide() {
+            let mut count = 0;
+            for frame in frames.take(FRAMES_MAX) {
                 before(frame.time, &self.counters);
                 self.on_frame(&frame, sink);
+                count += 1;
             }
+            return count;
         }
+        let mut some = [None; FRAMES_MAX];
+        let mut count = 0;
+        for (place, frame) in some.iter_mut().zip(frames) {
+            *place = Some(frame);
+            count += 1;
+        }
+        self.take_expected(&some, &mut before, sink);
         count
     }
 
     /// Looks at all before the first is taken.
-    fn take_expected<'a>(
+    fn take_expected(
         &mut self,
-        frames: impl Iterator<Item = Frame<'a>>,
-        mut before: impl FnMut(Timestamp, &Counters),
-        sink: &mut impl EventSink,
+        frames: &[Option<Frame<'_>>; FRAMES_MAX],
+        before: &mut dyn FnMut(Timestamp, &Counters),
+        mut sink: &mut dyn EventSink,
     ) {
-        let mut some = [None; FRAMES_MAX];
-        for (place, frame) in some.iter_mut().zip(frames) {
-            *place = Some((frame, Plain::of(&frame)));
-        }
+        let some = frames.map(|frame| frame.map(|frame| (frame, Plain::of(&frame))));
         let plain = some.iter().flatten().filter_map(|(_, plain)| *plain);
         let expected = plain.filter_map(|plain| self.expected(&plain));
         self.flows.expect(expected);
         for (frame, plain) in some.iter().flatten() {
             before(frame.time, &self.counters);
-            self.take(frame, plain.as_ref(), sink);
+            self.take(frame, plain.as_ref(), &mut sink);
         }
     }
 
@@ -131,8 +134,8 @@ impl Engine {
     }
 
     /// Takes one frame the whole way; what it completes is told to `sink` before this returns.
-    pub fn on_frame(&mut self, frame: &Frame<'_>, sink: &mut impl EventSink) {
-        self.take(frame, Plain::of(frame).as_ref(), sink);
+    pub fn on_frame(&mut self, frame: &Frame<'_>, mut sink: &mut dyn EventSink) {
+        self.take(frame, Plain::of(frame).as_ref(), &mut sink);
     }
 
     #[inline]
@@ -207,7 +210,11 @@ impl Engine {
     }
 
     /// Lets capture time pass while the wire is silent.
-    pub fn on_tick(&mut self, now: Timestamp, sink: &mut impl EventSink) {
+    pub fn on_tick(&mut self, now: Timestamp, mut sink: &mut dyn EventSink) {
+        self.tick(now, &mut sink);
+    }
+
+    fn tick(&mut self, now: Timestamp, sink: &mut impl EventSink) {
         self.now = self.now.max(now);
         self.next_tick = self.now.plus(TICK);
         self.decoder.on_tick(self.now, &mut self.counters);
@@ -225,7 +232,8 @@ impl Engine {
     }
 
     /// The capture ended: reads what waited for a hole to be filled and closes every flow.
-    pub fn finish(&mut self, sink: &mut impl EventSink) {
+    pub fn finish(&mut self, mut sink: &mut dyn EventSink) {
+        let sink = &mut sink;
         self.reporter.secrets().end();
         let mut handler = self.reporter.handler(sink);
         self.flows
@@ -237,7 +245,8 @@ impl Engine {
     }
 
     /// Takes a secret of a TLS or QUIC connection, before its packets or up to a minute after.
-    pub fn on_secret(&mut self, entry: &KeyLogEntry, sink: &mut impl EventSink) {
+    pub fn on_secret(&mut self, entry: &KeyLogEntry, mut sink: &mut dyn EventSink) {
+        let sink = &mut sink;
         self.counters.secrets += 1;
         let (waiters, dropped) = self.reporter.secrets().add(entry, self.now);
         self.counters.secrets_dropped += dropped;
@@ -313,7 +322,7 @@ impl Engine {
     fn advance(&mut self, now: Timestamp, sink: &mut impl EventSink) {
         self.now = self.now.max(now);
         if self.now >= self.next_tick {
-            self.on_tick(now, sink);
+            self.tick(now, sink);
         }
     }
 }
