@@ -17,10 +17,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use canarytap::capture::{Live, Next, Waker, filter};
+use canarytap::capture::{Live, Waker, filter};
 use canarytap::config::Responses;
 use canarytap::engine::canary::PortSet;
-use canarytap::engine::frame::LinkType;
+use canarytap::engine::frame::{Frame, LinkType};
 use etherparse::PacketBuilder;
 use pcap::{Active, Capture};
 
@@ -91,12 +91,13 @@ fn marks(live: &mut Live, last: u8) -> Vec<(u8, LinkType, Vec<u8>)> {
     let start = Instant::now();
     let mut marks = Vec::new();
     while start.elapsed() < PATIENCE {
-        if let Next::Frame(frame) = live.next(Duration::from_millis(100)).unwrap() {
+        let take = |frame: Frame<'_>| {
             let mark = *frame.bytes.last().unwrap();
             marks.push((mark, frame.link, frame.bytes.to_vec()));
-            if mark == last {
-                return marks;
-            }
+        };
+        let taken = live.next_frames(Duration::from_millis(100), 1, take);
+        if taken.unwrap() == 1 && marks.last().is_some_and(|(mark, ..)| *mark == last) {
+            return marks;
         }
     }
     panic!("waited in vain for {last}, saw {marks:?}");
@@ -261,13 +262,35 @@ fn a_silent_wire_ends_the_wait_in_time_and_a_call_ends_it_at_once() {
         a_silent_wire_ends_the_wait_in_time_and_a_call_ends_it_at_once,
         || {
             let waker = Waker::new().unwrap();
+            let nobody = |frame: Frame<'_>| panic!("{frame:?}");
             let mut live = Live::open("tap0", BUFFER, "tcp", waker.clone()).unwrap();
-            assert!(matches!(live.next(Duration::ZERO), Ok(Next::Idle)));
+            assert_eq!(live.next_frames(Duration::ZERO, 9, nobody).unwrap(), 0);
             let caller = thread::spawn(move || waker.wake());
             let start = Instant::now();
-            assert!(matches!(live.next(PATIENCE), Ok(Next::Idle)));
+            assert_eq!(live.next_frames(PATIENCE, 9, nobody).unwrap(), 0);
             assert!(start.elapsed() < PATIENCE);
             caller.join().unwrap();
+        },
+    );
+}
+
+#[test]
+fn frames_that_are_there_come_together_and_no_more_than_asked_for() {
+    with_a_cable(
+        frames_that_are_there_come_together_and_no_more_than_asked_for,
+        || {
+            let (mut live, mut wire) = (open("tap0", &[80]), wire());
+            for mark in 1..=100 {
+                wire.sendpacket(segment(80, mark)).unwrap();
+            }
+            let (start, mut seen, mut most) = (Instant::now(), Vec::new(), 0);
+            while seen.len() < 100 && start.elapsed() < PATIENCE {
+                let take = |frame: Frame<'_>| seen.push(*frame.bytes.last().unwrap());
+                let taken = live.next_frames(PATIENCE, 30, take).unwrap();
+                most = most.max(taken);
+            }
+            assert_eq!(seen, (1..=100).collect::<Vec<_>>());
+            assert!((2..=30).contains(&most), "{most}");
         },
     );
 }

@@ -4,14 +4,14 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pcap::{Active, BpfInstruction, Capture, Linktype};
+use pcap::{Active, BpfInstruction, Capture, Linktype, Packet};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use socket2::{SockFilter, SockRef};
 
 use crate::capture::privilege::Raised;
-use crate::capture::{CaptureError, CaptureStats, Next, abi};
+use crate::capture::{CaptureError, CaptureStats, abi};
 use crate::engine::event::Source;
 use crate::engine::frame::{Frame, LinkType, Timestamp};
 
@@ -186,38 +186,32 @@ impl Live {
             .map_err(|error| explain(&self.interface, &error))
     }
 
-    /// The next frame; or `Idle` when none came for `at_most`, or somebody called.
+    /// Gives `take` the frames that are there, up to `count` of them: how many. None when none came
+    /// for `at_most`, or somebody called.
     ///
     /// # Errors
     /// [`CaptureError`] when the interface went away or down.
-    pub fn next(&mut self, at_most: Duration) -> Result<Next<'_>, CaptureError> {
+    pub fn next_frames(
+        &mut self,
+        at_most: Duration,
+        count: usize,
+        mut take: impl FnMut(Frame<'_>),
+    ) -> Result<usize, CaptureError> {
         if self.drained && !self.wait_for_frames(at_most)? {
-            return Ok(Next::Idle);
+            return Ok(0);
         }
-        self.drained = false;
-        match self.capture.next_packet() {
-            Ok(packet) => Ok(Next::Frame(Frame {
-                time: timestamp(packet.header),
-                link: self.link,
-                wire_len: packet.header.len,
-                bytes: packet.data,
-            })),
-            Err(pcap::Error::TimeoutExpired) => {
-                self.drained = true;
-                Ok(Next::Idle)
-            }
-            Err(error) => Err(explain(&self.interface, &error)),
-        }
+        let link = self.link;
+        let taken = self
+            .capture
+            .dispatch(Some(count), |packet| take(frame(link, &packet)))
+            .map_err(|error| explain(&self.interface, &error))?;
+        self.drained = taken < count;
+        Ok(taken)
     }
 
     /// What describes its frames.
     pub fn source(&self) -> Source {
         self.source
-    }
-
-    /// Whether the ring was empty when it was last looked at.
-    pub fn is_drained(&self) -> bool {
-        self.drained
     }
 
     /// What libpcap counted since the interface was opened. Asked for at least once an hour, it
@@ -273,6 +267,16 @@ fn source(number: i32) -> Source {
         },
         resolution: 6,
         snap_length: SNAPLEN.unsigned_abs(),
+    }
+}
+
+#[inline]
+fn frame<'a>(link: LinkType, packet: &Packet<'a>) -> Frame<'a> {
+    Frame {
+        time: timestamp(packet.header),
+        link,
+        wire_len: packet.header.len,
+        bytes: packet.data,
     }
 }
 

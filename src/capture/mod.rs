@@ -18,16 +18,14 @@ pub mod privilege;
 mod savefile;
 mod window;
 
-/// What a capture gives next.
+/// What a file gives next.
 #[derive(Debug)]
 pub enum Next<'a> {
     /// A frame, valid until the next call.
     Frame(Frame<'a>),
-    /// Lines of a TLS key log that a file brings along.
+    /// Lines of a TLS key log that it brings along.
     Secrets(&'a [u8]),
-    /// Nothing for now: the wire is silent, or someone called for attention.
-    Idle,
-    /// The end of a file. A live capture has none.
+    /// Its end.
     End,
 }
 

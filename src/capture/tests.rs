@@ -37,7 +37,7 @@ fn read(bytes: &[u8]) -> (Vec<String>, Option<SavefileError>) {
                     frame.bytes
                 ));
             }
-            Ok(Next::Idle | Next::Secrets(_)) => {}
+            Ok(Next::Secrets(_)) => {}
             Ok(Next::End) => return (frames, None),
             Err(error) => return (frames, Some(error)),
         }
@@ -437,7 +437,7 @@ fn frames_ahead_are_those_that_are_read_next() {
         match savefile.read().unwrap() {
             Next::Frame(frame) => assert_eq!(frame.bytes, frames[read]),
             Next::End => break,
-            Next::Idle | Next::Secrets(_) => {}
+            Next::Secrets(_) => {}
         }
         read += 1;
     }

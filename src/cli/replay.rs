@@ -175,7 +175,6 @@ impl<W: Write> Replay<W> {
                     self.take(std::iter::once(frame))?;
                 }
                 Ok((Next::Secrets(lines), _)) => self.take_secrets(lines),
-                Ok((Next::Idle, _)) => {}
                 Ok((Next::End, _)) => return Ok(Ok(())),
                 Err(error) => return Ok(Err(error)),
             }

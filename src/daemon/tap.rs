@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::capture::{
-    CaptureError, CaptureStats, LinkState, LinkWatcher, Live, Next, Waker, filter,
-};
+use crate::capture::{CaptureError, CaptureStats, LinkState, LinkWatcher, Live, Waker, filter};
 use crate::config::Config;
 use crate::daemon::clock;
 use crate::daemon::queue::{Queue, QueueSink};
@@ -19,6 +17,7 @@ use crate::daemon::timekeeper::{Evener, Timekeeper};
 use crate::engine::app::tls::keylog::KeyLogEntry;
 use crate::engine::canary::Matcher;
 use crate::engine::counters::Counters;
+use crate::engine::frame::{Frame, Timestamp};
 use crate::engine::limits::{Limits, SECRETS_WAITING_MAX};
 use crate::engine::{Engine, KeepPackets};
 use crate::led::Activity;
@@ -33,8 +32,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// The engine is not asked more often what is due while no frame is there; frames ask by
 /// themselves.
 const TICK_MIN: Duration = Duration::from_millis(100);
-/// Frames after which it asks for the time.
-const FRAMES_PER_LOOK: u32 = 1024;
+/// Frames after which it asks for the time, and for orders.
+const FRAMES_AT_ONCE: usize = 1024;
 
 /// What is captured, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +154,6 @@ impl Tap {
         let mut worker = Worker {
             watcher: LinkWatcher::new(&settings.interface),
             settings,
-            engine,
             live: None,
             opened_index: None,
             tried: Instant::now(),
@@ -164,10 +162,13 @@ impl Tap {
             looked: None,
             ticked: Instant::now(),
             shared: Arc::clone(&shared),
-            queue,
-            activity,
-            evener: Evener::new(timekeeper),
-            synchrony,
+            ear: Ear {
+                engine,
+                queue,
+                activity,
+                evener: Evener::new(timekeeper),
+                synchrony,
+            },
         };
         worker.open_first()?;
         let thread = thread::Builder::new()
@@ -259,7 +260,6 @@ impl SecretsDoor {
 struct Worker {
     settings: TapSettings,
     watcher: Option<LinkWatcher>,
-    engine: Engine,
     live: Option<Live>,
     /// Number of the interface when it was opened.
     opened_index: Option<u32>,
@@ -273,10 +273,48 @@ struct Worker {
     /// When the engine was last asked what is due.
     ticked: Instant,
     shared: Arc<Shared>,
+    ear: Ear,
+}
+
+/// The engine between what it hears and who hears it.
+struct Ear {
+    engine: Engine,
     queue: Arc<Queue>,
     activity: Activity,
     evener: Evener,
     synchrony: Synchrony,
+}
+
+impl Ear {
+    #[inline]
+    fn on_frame(&mut self, mut frame: Frame<'_>) {
+        frame.time = self.even(frame.time);
+        let (engine, mut sink) = self.engine();
+        engine.on_frame(&frame, &mut sink);
+    }
+
+    #[inline]
+    fn even(&mut self, wall: Timestamp) -> Timestamp {
+        let now = || clock::moment(self.synchrony.now());
+        self.evener.even(wall, now)
+    }
+
+    fn on_tick(&mut self) {
+        let now = self.now();
+        let (engine, mut sink) = self.engine();
+        engine.on_tick(now, &mut sink);
+    }
+
+    fn now(&mut self) -> Timestamp {
+        self.evener.now(clock::uptime())
+    }
+
+    /// The engine, and its listener.
+    #[inline]
+    fn engine(&mut self) -> (&mut Engine, QueueSink<'_>) {
+        let sink = QueueSink::new(&self.queue, &self.activity, &self.evener.times);
+        (&mut self.engine, sink)
+    }
 }
 
 impl Worker {
@@ -305,7 +343,7 @@ impl Worker {
         let fault = opened.as_ref().err().map(ToString::to_string);
         lock(&self.shared.report).fault = fault;
         let live = opened?;
-        self.engine.set_source(live.source());
+        self.ear.engine.set_source(live.source());
         self.live = Some(live);
         self.opened_index = index;
         self.name_interface();
@@ -314,7 +352,7 @@ impl Worker {
 
     /// Says in the files of packets where they come from.
     fn name_interface(&self) {
-        self.queue.evidence().set_interface(Interface {
+        self.ear.queue.evidence().set_interface(Interface {
             name: Some(self.settings.interface.clone()),
             filter: Some(self.settings.filter.clone()),
         });
@@ -334,7 +372,7 @@ impl Worker {
 
     fn run(mut self) {
         let _ringer = Ringer(Arc::clone(&self.shared));
-        self.tick(); // secrets that are there already wait from now on
+        self.ear.on_tick(); // secrets that are there already wait from now on
         loop {
             if self.shared.attention.swap(false, Ordering::Acquire) && self.obey() {
                 break;
@@ -350,8 +388,8 @@ impl Worker {
             }
         }
         self.drain();
-        let mut sink = QueueSink::new(&self.queue, &self.activity, &self.evener.times);
-        self.engine.finish(&mut sink);
+        let (engine, mut sink) = self.ear.engine();
+        engine.finish(&mut sink);
         self.report(self.look());
     }
 
@@ -359,17 +397,17 @@ impl Worker {
     fn obey(&mut self) -> bool {
         let orders = std::mem::take(&mut *lock(&self.shared.orders));
         if let Some(matcher) = orders.matcher {
-            let before = self.engine.set_matcher(matcher);
+            let before = self.ear.engine.set_matcher(matcher);
             *lock(&self.shared.retired) = Some(before);
         }
         if orders.follow_secrets {
-            self.engine.follow_secrets();
+            self.ear.engine.follow_secrets();
         }
         self.secrets_dropped += orders.secrets_dropped;
         if !orders.secrets.is_empty() {
-            let mut sink = QueueSink::new(&self.queue, &self.activity, &self.evener.times);
+            let (engine, mut sink) = self.ear.engine();
             for secret in &orders.secrets {
-                self.engine.on_secret(secret, &mut sink);
+                engine.on_secret(secret, &mut sink);
             }
         }
         if let Some(settings) = orders.settings.filter(|new| *new != self.settings) {
@@ -401,32 +439,17 @@ impl Worker {
             return;
         };
         let until = self.looked.unwrap_or_else(Instant::now) + LOOK;
-        let now = || clock::moment(self.synchrony.now());
-        let mut frames = 0u32;
         loop {
-            match live.next(LOOK) {
-                Ok(Next::Frame(mut frame)) => {
-                    frame.time = self.evener.even(frame.time, now);
-                    let times = &self.evener.times;
-                    let mut sink = QueueSink::new(&self.queue, &self.activity, times);
-                    self.engine.on_frame(&frame, &mut sink);
-                }
+            match live.next_frames(LOOK, FRAMES_AT_ONCE, |frame| self.ear.on_frame(frame)) {
                 // A fast wire is found empty after each block of the ring.
-                Ok(Next::Idle) if self.ticked.elapsed() < TICK_MIN => {}
-                Ok(Next::Idle) => {
+                Ok(0) if self.ticked.elapsed() >= TICK_MIN => {
                     self.ticked = Instant::now();
-                    let now = self.evener.now(clock::uptime());
-                    let times = &self.evener.times;
-                    let mut sink = QueueSink::new(&self.queue, &self.activity, times);
-                    self.engine.on_tick(now, &mut sink);
+                    self.ear.on_tick();
                 }
-                Ok(Next::Secrets(_)) => {} // only files bring them
-                Ok(Next::End) => return,
+                Ok(_) => {}
                 Err(error) => return self.close(&error.to_string()),
             }
-            frames = frames.wrapping_add(1);
-            let due = frames % FRAMES_PER_LOOK == 0 || live.is_drained();
-            if self.shared.attention.load(Ordering::Acquire) || (due && Instant::now() >= until) {
+            if self.shared.attention.load(Ordering::Acquire) || Instant::now() >= until {
                 return;
             }
         }
@@ -437,22 +460,19 @@ impl Worker {
     fn drain(&mut self) {
         let Some(live) = &mut self.live else { return };
         let began = Instant::now();
-        let now = || clock::moment(self.synchrony.now());
-        let stopped = self.evener.now(clock::uptime());
+        let stopped = self.ear.now();
         let mut silent_since = began;
-        while silent_since.elapsed() < DRAIN_WAIT && began.elapsed() < DRAIN_MAX {
-            match live.next(DRAIN_WAIT) {
-                Ok(Next::Frame(mut frame)) => {
-                    frame.time = self.evener.even(frame.time, now);
-                    if frame.time > stopped {
-                        return;
-                    }
-                    let times = &self.evener.times;
-                    let mut sink = QueueSink::new(&self.queue, &self.activity, times);
-                    self.engine.on_frame(&frame, &mut sink);
-                    silent_since = Instant::now();
+        let mut later = false;
+        while !later && silent_since.elapsed() < DRAIN_WAIT && began.elapsed() < DRAIN_MAX {
+            let taken = live.next_frames(DRAIN_WAIT, FRAMES_AT_ONCE, |frame| {
+                later |= self.ear.even(frame.time) > stopped;
+                if !later {
+                    self.ear.on_frame(frame);
                 }
-                Ok(Next::Idle | Next::Secrets(_) | Next::End) => {}
+            });
+            match taken {
+                Ok(0) => {}
+                Ok(_) => silent_since = Instant::now(),
                 Err(_) => return, // the wire went before we did
             }
         }
@@ -463,16 +483,10 @@ impl Worker {
         let wait = LOOK.saturating_sub(self.tried.elapsed());
         // It fails only when the kernel refuses to wait, and then trying again is all there is.
         let _refused = self.shared.waker.wait(wait);
-        self.tick();
+        self.ear.on_tick();
         if self.tried.elapsed() >= LOOK {
             self.open_again();
         }
-    }
-
-    fn tick(&mut self) {
-        let now = self.evener.now(clock::uptime());
-        let mut sink = QueueSink::new(&self.queue, &self.activity, &self.evener.times);
-        self.engine.on_tick(now, &mut sink);
     }
 
     fn open_again(&mut self) {
@@ -507,17 +521,17 @@ impl Worker {
         let stats = self.live.as_mut().and_then(|live| live.stats().ok());
         let mut report = lock(&self.shared.report);
         report.stats = sum(self.stats_before, stats.unwrap_or_default());
-        self.queue.evidence().set_counts(Counts {
+        self.ear.queue.evidence().set_counts(Counts {
             received: report.stats.received,
             dropped_interface: report.stats.dropped_interface,
             dropped_kernel: report.stats.dropped_kernel,
         });
         report.link = link;
-        report.counters.clone_from(self.engine.counters());
+        report.counters.clone_from(self.ear.engine.counters());
         report.counters.secrets_dropped += self.secrets_dropped;
-        report.flows = self.engine.flows();
-        report.heap_bytes = self.engine.heap_bytes();
-        report.secrets_waiting = self.engine.secrets_waiting();
+        report.flows = self.ear.engine.flows();
+        report.heap_bytes = self.ear.engine.heap_bytes();
+        report.secrets_waiting = self.ear.engine.secrets_waiting();
         report.looked = Some(Instant::now());
         drop(report);
         self.shared.bell.notify_one();

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::capture::{
-    CaptureError, CaptureStats, LinkState, LinkWatcher, Live, Next, Waker, filter,
-};
+use crate::capture::{CaptureError, CaptureStats, LinkState, LinkWatcher, Live, Waker, filter};
 use crate::config::Config;
 use crate::daemon::clock;
 use crate::doctor::tally::{Counts, Tally};
@@ -145,14 +143,13 @@ fn listen(live: &mut Live, config: &Config, watch: Watch, how_long: Duration) ->
         if left.is_zero() {
             break;
         }
-        match live.next(left) {
-            Ok(Next::Frame(frame)) => {
-                tally.on_frame(&frame);
-                engine.on_frame(&frame, &mut heard);
-            }
-            Ok(Next::Idle) => engine.on_tick(clock::now(), &mut heard),
-            Ok(Next::Secrets(_)) => {} // only files bring them
-            Ok(Next::End) => break,
+        let taken = live.next_frames(left, FRAMES_AT_ONCE, |frame| {
+            tally.on_frame(&frame);
+            engine.on_frame(&frame, &mut heard);
+        });
+        match taken {
+            Ok(0) => engine.on_tick(clock::now(), &mut heard),
+            Ok(_) => {}
             Err(error) => {
                 broke_off = Some(error.to_string());
                 break;
@@ -214,6 +211,8 @@ impl EventSink for Heard {
     fn on_settled(&mut self, _id: EventId) {}
 }
 
+/// Frames between two looks at the time.
+const FRAMES_AT_ONCE: usize = 1024;
 /// Hosts, and servers, that are told apart in one look.
 const HOSTS_MAX: usize = 256;
 /// Events that are kept to say why their origin is unknown; few different reasons are behind them.
