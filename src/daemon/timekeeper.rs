@@ -161,9 +161,10 @@ impl Times {
         self.epochs.back()
     }
 
-    /// What the even time is ahead of what the clock stamps, by the newest epoch.
-    fn ahead_of_newest(&self) -> i128 {
-        self.newest().map_or(0, |epoch| self.even - epoch.ahead)
+    /// What the even time is ahead of what the clock stamps, by the newest epoch, in nanoseconds.
+    fn ahead_of_newest(&self) -> i64 {
+        let ahead = self.newest().map_or(0, |epoch| self.even - epoch.ahead);
+        i64::try_from(ahead).unwrap_or(0) // centuries: no frame is near by that
     }
 
     /// The even time of what the clock stamped before `now`, by the epoch in which it can have.
@@ -227,8 +228,8 @@ pub struct Evener {
     round: u64,
     /// As they were when they last changed.
     pub times: Arc<Times>,
-    /// What the even time is ahead of the clock's by them.
-    ahead: i128,
+    /// What the even time is ahead of the clock's by them, in nanoseconds.
+    ahead: i64,
     last: Timestamp,
 }
 
@@ -248,9 +249,10 @@ impl Evener {
 
     /// The even time of a frame. Only one whose stamp is not near that of the last asks, by
     /// `clocks`, what time it is.
+    #[inline]
     pub fn even(&mut self, wall: Timestamp, clocks: impl FnOnce() -> Moment) -> Timestamp {
         self.follow();
-        let near = shifted(wall, self.ahead);
+        let near = Timestamp::from_nanos(wall.as_nanos().saturating_add_signed(self.ahead));
         let off = near.as_nanos().abs_diff(self.last.as_nanos());
         self.last = if off < NEAR_NANOS {
             near
@@ -270,11 +272,17 @@ impl Evener {
         self.last
     }
 
+    #[inline]
     fn follow(&mut self) {
         if self.keeper.round.load(Ordering::Acquire) != self.round {
-            (self.round, self.times) = self.keeper.times();
-            self.ahead = self.times.ahead_of_newest();
+            self.follow_change();
         }
+    }
+
+    #[cold]
+    fn follow_change(&mut self) {
+        (self.round, self.times) = self.keeper.times();
+        self.ahead = self.times.ahead_of_newest();
     }
 }
 
