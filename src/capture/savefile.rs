@@ -167,8 +167,8 @@ impl Savefile {
         };
         Ahead {
             pcap,
-            window: &self.window,
-            taken: 0,
+            before: self.window.rest().len(),
+            rest: self.window.rest(),
         }
     }
 
@@ -186,8 +186,9 @@ impl Savefile {
 /// Frames in memory.
 pub struct Ahead<'a> {
     pcap: Option<Pcap>,
-    window: &'a Window,
-    taken: usize,
+    /// Bytes before any was taken.
+    before: usize,
+    rest: &'a [u8],
 }
 
 impl Ahead<'_> {
@@ -198,7 +199,7 @@ impl Ahead<'_> {
 
     /// Bytes that the frames taken so far stand in, with what is before each.
     pub fn taken(&self) -> usize {
-        self.taken
+        self.before - self.rest.len()
     }
 }
 
@@ -207,8 +208,8 @@ impl<'a> Iterator for Ahead<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Frame<'a>> {
-        let (frame, end) = self.pcap?.ahead(self.window, self.taken)?;
-        self.taken = end;
+        let (frame, rest) = self.pcap.as_ref()?.ahead(self.rest)?;
+        self.rest = rest;
         Some(frame)
     }
 }
@@ -242,7 +243,7 @@ impl Pcap {
         })
     }
 
-    const fn record_header(self) -> usize {
+    const fn record_header(&self) -> usize {
         match self.kind {
             PcapKind::Modified => 24,
             PcapKind::Microseconds | PcapKind::Nanoseconds => 16,
@@ -276,7 +277,7 @@ impl Pcap {
 
     /// What a record's header says.
     #[inline]
-    fn record(self, header: &[u8; 16]) -> Record {
+    fn record(&self, header: &[u8; 16]) -> Record {
         let [seconds, fraction, first, second] = self.order.words(header);
         let (length, wire_len) = match self.lengths {
             Lengths::Swapped => (second, first),
@@ -294,20 +295,19 @@ impl Pcap {
         }
     }
 
-    /// The frame whose record begins `from` bytes ahead, and where that ends; None if not all of it
-    /// is in memory.
-    fn ahead(self, window: &Window, from: usize) -> Option<(Frame<'_>, usize)> {
-        let start = from + self.record_header();
-        let header = window.bytes(from, self.record_header()).first_chunk()?;
-        let record = self.record(header);
-        let bytes = window.bytes(start, record.length);
+    /// The frame whose record these bytes begin with, and what follows it; None if they end within.
+    #[inline]
+    fn ahead<'a>(&self, bytes: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
+        let record = self.record(bytes.first_chunk()?);
+        let behind = bytes.get(self.record_header()..)?;
+        let (bytes, rest) = behind.split_at_checked(record.length)?;
         let frame = Frame {
             time: record.time,
             link: self.link,
             wire_len: record.wire_len,
             bytes,
         };
-        (bytes.len() == record.length).then_some((frame, start + record.length))
+        Some((frame, rest))
     }
 }
 

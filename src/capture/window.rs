@@ -70,6 +70,11 @@ impl Window {
         self.buffer.get(start..end).unwrap_or_default()
     }
 
+    /// All that lies ahead and needs no reading.
+    pub(super) fn rest(&self) -> &[u8] {
+        self.at(self.start, self.end)
+    }
+
     /// The same by their places in the buffer, which hold until more is needed.
     pub(super) fn place(&self, from: usize) -> usize {
         self.start + from
