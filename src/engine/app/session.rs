@@ -82,6 +82,14 @@ impl FlowState for Session {
             _ => &[],
         }
     }
+
+    fn pass_over(&mut self, direction: Direction, offset: u64, bytes: &[u8]) -> bool {
+        match &mut self.state {
+            State::Over => true,
+            State::Http1(http1) => http1.pass_over(direction, offset, bytes),
+            _ => false,
+        }
+    }
 }
 
 impl Session {

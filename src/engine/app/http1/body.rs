@@ -59,6 +59,26 @@ impl Body {
         part: ChunkPart::SizeStart,
     };
 
+    /// Takes bytes off that lie within a body, or within a chunk of it; else false,
+    /// and nothing has happened.
+    pub(super) fn pass_over(&mut self, bytes: &[u8]) -> bool {
+        match self {
+            Self::UntilClose => true,
+            Self::Length(left)
+            | Self::Chunks {
+                left,
+                part: ChunkPart::Data,
+            } => match left.checked_sub(bytes.len() as u64) {
+                Some(after @ 1..) => {
+                    *left = after;
+                    true
+                }
+                _ => false,
+            },
+            Self::Chunks { .. } => false,
+        }
+    }
+
     /// Takes the body's bytes off.
     pub(super) fn skip(self, bytes: &[u8]) -> Skipped<'_> {
         match self {
@@ -192,6 +212,33 @@ mod tests {
             assert_eq!(parts.is_some(), whole.is_some(), "{text:?} cut at {cut}");
         }
         whole
+    }
+
+    #[test]
+    fn passing_over_leaves_what_skipping_does() {
+        let chunked = "5\r\nhello\r\n10;x\r\n0123456789abcdef\r\n0\r\nA: b\r\n\r\n";
+        let mut passed = 0;
+        for (mut body, bytes) in [
+            (Body::Length(40), [b'a'; 40].as_slice()),
+            (Body::CHUNKED, chunked.as_bytes()),
+            (Body::UntilClose, chunked.as_bytes()),
+        ] {
+            for at in 0..bytes.len() {
+                for length in 1..=bytes.len() - at {
+                    let (piece, mut over) = (&bytes[at..at + length], body);
+                    if over.pass_over(piece) {
+                        passed += 1;
+                        assert_eq!(body.skip(piece), Skipped::All(over), "{piece:?}");
+                    } else {
+                        assert_eq!(over, body);
+                    }
+                }
+                if let Skipped::All(rest) = body.skip(&bytes[at..=at]) {
+                    body = rest;
+                }
+            }
+        }
+        assert!(passed > 1000, "{passed}");
     }
 
     fn outcome<const N: usize>(mut body: Body, parts: [&[u8]; N]) -> Option<String> {

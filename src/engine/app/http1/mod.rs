@@ -174,6 +174,16 @@ impl Http1 {
         Outcome::GoesOn
     }
 
+    /// Takes the server's next bytes, if they lie within a body; else false, and nothing has
+    /// happened.
+    pub(super) fn pass_over(&mut self, direction: Direction, offset: u64, bytes: &[u8]) -> bool {
+        let passed = direction != self.requests.from && self.responses.pass_over(bytes);
+        if passed {
+            self.exchange.hear(offset);
+        }
+        passed
+    }
+
     /// How much it would cost to forget the connection.
     pub(super) fn interest(&self) -> Interest {
         let waiting = if self.exchange.awaits_event() {

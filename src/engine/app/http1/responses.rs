@@ -82,6 +82,14 @@ impl Responses {
         }
     }
 
+    /// Takes bytes off that lie within a body; else false, and nothing has happened.
+    pub(super) fn pass_over(&mut self, bytes: &[u8]) -> bool {
+        match &mut self.place {
+            Place::Body(body) => body.pass_over(bytes),
+            _ => false,
+        }
+    }
+
     /// Reads the next bytes; how HTTP/1 ends, if it does.
     pub(super) fn on_data<'a>(
         &mut self,

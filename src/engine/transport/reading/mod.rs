@@ -181,6 +181,22 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     }
 
     fn deliver(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {
+        if !self.pass_over(segment, side) {
+            self.tell(segment, side, acked);
+        }
+        let stream = self.flow.stream_mut(side);
+        stream.bytes.advance(segment.payload.len());
+    }
+
+    /// Most bytes of most connections are a body's.
+    fn pass_over(&mut self, segment: &Segment<'_>, side: Side) -> bool {
+        let direction = self.flow.direction(side);
+        let offset = self.flow.stream(side).bytes.next();
+        let state = self.flow.state.as_mut();
+        state.is_some_and(|state| state.pass_over(direction, offset, segment.payload))
+    }
+
+    fn tell(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {
         let bytes = &self.flow.stream(side).bytes;
         let context = StreamContext {
             time: self.now,
@@ -197,8 +213,6 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         let handler = &mut *self.handler;
         let state = self.flow.state.get_or_insert_with(|| handler.on_open());
         handler.on_chunk(&context, chunk, state, self.counters);
-        let stream = self.flow.stream_mut(side);
-        stream.bytes.advance(segment.payload.len());
         self.told = true;
     }
 
