@@ -168,8 +168,18 @@ impl<S: FlowState> FlowTable<S> {
         let mut run = Run::new(self, now, counters, handler);
         for id in ids {
             run.work(id, |reading| reading.give_up_waiting());
-            run.remove(id);
+            run.end(id);
         }
+        self.clear();
+    }
+
+    /// Gives all flows back together, which costs less than to look for the place of each.
+    fn clear(&mut self) {
+        self.flows = Slab::default();
+        self.index.clear();
+        self.queues = Queues::default();
+        self.timers.clear();
+        (self.waiting, self.held) = (0, 0);
     }
 
     /// Calls `visit` for each flow of a key.
@@ -447,6 +457,17 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
             deadline.map(|deadline| table.timers.remove(&(deadline, id, side)));
         }
         if let Some(state) = flow.state {
+            self.handler.on_close(self.now, state, self.counters);
+        }
+    }
+
+    /// Tells a flow's end; its place stays.
+    fn end(&mut self, id: Id) {
+        let Some(flow) = self.table.flows.get_mut(id) else {
+            return;
+        };
+        self.counters.reorder_bytes_dropped += flow.drop_waiting();
+        if let Some(state) = flow.state.take() {
             self.handler.on_close(self.now, state, self.counters);
         }
     }

@@ -32,6 +32,11 @@ impl Index {
         size_of_val(&*self.groups)
     }
 
+    /// Takes all flows out.
+    pub(super) fn clear(&mut self) {
+        self.groups = vec![[0; 4]; self.groups.len()].into();
+    }
+
     /// Reads where a search for a key begins, and says something of it.
     #[inline]
     pub(super) fn touch(&self, key: KeyHash) -> u32 {
