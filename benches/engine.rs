@@ -149,7 +149,7 @@ fn assembler(criterion: &mut Criterion) {
                 let ordered = order.iter().map(|number| &packets[*number as usize]);
                 for packet in std::iter::once(&open).chain(ordered) {
                     let now = Timestamp::from_nanos(1);
-                    flows.on_segment(&segment(packet), now, &mut counters, &mut heard);
+                    flows.on_segment(&segment(packet), None, now, &mut counters, &mut heard);
                 }
                 assert_eq!(heard.0, u64::from(SEGMENTS) * MSS as u64);
             });

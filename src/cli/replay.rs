@@ -172,7 +172,7 @@ impl<W: Write> Replay<W> {
             match savefile.read_with_source() {
                 Ok((Next::Frame(frame), source)) => {
                     self.set_source(source);
-                    self.take(std::iter::once(frame))?;
+                    self.take(&mut std::iter::once(frame))?;
                 }
                 Ok((Next::Secrets(lines), _)) => self.take_secrets(lines),
                 Ok((Next::End, _)) => return Ok(Ok(())),
@@ -194,14 +194,14 @@ impl<W: Write> Replay<W> {
         Ok(count > 0)
     }
 
-    fn take<'a>(&mut self, frames: impl Iterator<Item = Frame<'a>>) -> Result<usize, Failure> {
+    fn take<'a>(&mut self, frames: &mut dyn Iterator<Item = Frame<'a>>) -> Result<usize, Failure> {
         let account = &mut self.account;
-        let before = |time, counters: &Counters| {
+        let mut before = |time, counters: &Counters| {
             if let Some(account) = account {
                 account.on_frame(time, counters);
             }
         };
-        let count = self.engine.on_frames(frames, before, &mut self.out);
+        let count = self.engine.on_frames(frames, &mut before, &mut self.out);
         if let Some(account) = self.account.as_mut().filter(|one| one.notes() >= BATCH) {
             self.out.note_account(account)?;
         }

@@ -19,7 +19,7 @@ use crate::net::{Decoder, IpPacket, Plain};
 use crate::recorder::{HandOver, Place, Recorder};
 use crate::reporter::Reporter;
 use crate::transport::{
-    Attention, Copies, Datagram, Expected, FiveTuple, FlowKey, FlowTable, Segment,
+    Attention, Copies, Datagram, Expected, FiveTuple, FlowKey, FlowTable, Segment, Sender,
 };
 
 pub use recorder::KeepPackets;
@@ -81,10 +81,11 @@ impl Engine {
     /// most [`FRAMES_MAX`]: how many. What they need of a large flow table is brought near for all
     /// together, in the time that one would wait for it. Before each, `before` is told its time and
     /// what was counted so far.
+    #[inline(never)] // within the program it would be built for size
     pub fn on_frames<'a>(
         &mut self,
-        frames: impl Iterator<Item = Frame<'a>>,
-        mut before: impl FnMut(Timestamp, &Counters),
+        frames: &mut dyn Iterator<Item = Frame<'a>>,
+        before: &mut dyn FnMut(Timestamp, &Counters),
         sink: &mut dyn EventSink,
     ) -> usize {
         if !self.flows.is_wide() {
@@ -99,27 +100,26 @@ impl Engine {
         let mut some = [None; FRAMES_MAX];
         let mut count = 0;
         for (place, frame) in some.iter_mut().zip(frames) {
-            *place = Some(frame);
+            *place = Some((frame, Plain::of(&frame)));
             count += 1;
         }
-        self.take_expected(&some, &mut before, sink);
+        self.take_expected(&some, before, sink);
         count
     }
 
     /// Looks at all before the first is taken.
     fn take_expected(
         &mut self,
-        frames: &[Option<Frame<'_>>; FRAMES_MAX],
+        frames: &[Option<(Frame<'_>, Option<Plain<'_>>)>; FRAMES_MAX],
         before: &mut dyn FnMut(Timestamp, &Counters),
         mut sink: &mut dyn EventSink,
     ) {
-        let some = frames.map(|frame| frame.map(|frame| (frame, Plain::of(&frame))));
-        let plain = some.iter().flatten().filter_map(|(_, plain)| *plain);
-        let expected = plain.filter_map(|plain| self.expected(&plain));
-        self.flows.expect(expected);
-        for (frame, plain) in some.iter().flatten() {
+        let frames = || frames.iter().flatten();
+        let expected = frames().map(|(_, plain)| self.expected(plain.as_ref()?));
+        let senders = self.flows.expect(expected);
+        for ((frame, plain), sender) in frames().zip(senders) {
             before(frame.time, &self.counters);
-            self.take(frame, plain.as_ref(), &mut sink);
+            self.take(frame, plain.as_ref(), sender, &mut sink);
         }
     }
 
@@ -134,15 +134,22 @@ impl Engine {
     }
 
     /// Takes one frame the whole way; what it completes is told to `sink` before this returns.
+    #[inline(never)] // as above
     pub fn on_frame(&mut self, frame: &Frame<'_>, mut sink: &mut dyn EventSink) {
-        self.take(frame, Plain::of(frame).as_ref(), &mut sink);
+        self.take(frame, Plain::of(frame).as_ref(), None, &mut sink);
     }
 
     #[inline]
-    fn take(&mut self, frame: &Frame<'_>, plain: Option<&Plain<'_>>, sink: &mut impl EventSink) {
+    fn take(
+        &mut self,
+        frame: &Frame<'_>,
+        plain: Option<&Plain<'_>>,
+        sender: Option<Sender>,
+        sink: &mut impl EventSink,
+    ) {
         self.counters.frames += 1;
         match plain {
-            Some(plain) => self.on_plain(plain, frame, sink),
+            Some(plain) => self.on_plain(plain, sender, frame, sink),
             None => self.on_any(frame, sink),
         }
         self.advance(frame.time, sink);
@@ -150,7 +157,13 @@ impl Engine {
 
     /// Most frames are for ports that are not read: nothing more is looked at.
     #[inline]
-    fn on_plain(&mut self, plain: &Plain<'_>, frame: &Frame<'_>, sink: &mut impl EventSink) {
+    fn on_plain(
+        &mut self,
+        plain: &Plain<'_>,
+        sender: Option<Sender>,
+        frame: &Frame<'_>,
+        sink: &mut impl EventSink,
+    ) {
         let ports = [plain.src_port(), plain.dst_port()];
         let read = ports.map(|port| self.reporter.reads_port(port));
         if read == [false; 2] {
@@ -162,7 +175,7 @@ impl Engine {
         };
         if let Ok(segment) = Segment::parse(&packet) {
             let (_, counters, mut way) = self.way(frame.time, sink);
-            way.on_segment(&segment, read, counters);
+            way.on_segment(&segment, sender, read, counters);
             let seen = way.seen;
             if self.recorder.is_some() {
                 self.record(frame, seen, sink);
@@ -351,7 +364,7 @@ impl<K: EventSink> Way<'_, K> {
             TCP => match Segment::parse(packet) {
                 Ok(segment) => {
                     let read = self.read_ports([segment.src_port(), segment.dst_port()]);
-                    self.on_segment(&segment, read, counters);
+                    self.on_segment(&segment, None, read, counters);
                 }
                 Err(_) => counters.tcp_malformed += 1,
             },
@@ -363,9 +376,15 @@ impl<K: EventSink> Way<'_, K> {
         }
     }
 
-    /// A segment; of its two ports, which are read.
+    /// A segment; its sender, if that is known already; of its two ports, which are read.
     #[inline]
-    fn on_segment(&mut self, segment: &Segment<'_>, read: [bool; 2], counters: &mut Counters) {
+    fn on_segment(
+        &mut self,
+        segment: &Segment<'_>,
+        sender: Option<Sender>,
+        read: [bool; 2],
+        counters: &mut Counters,
+    ) {
         if read == [false; 2] {
             counters.tcp_other_ports += 1;
             return;
@@ -375,7 +394,7 @@ impl<K: EventSink> Way<'_, K> {
         let mut handler = self.reporter.handler(self.sink);
         let seen = self
             .flows
-            .on_segment(segment, self.time, counters, &mut handler);
+            .on_segment(segment, sender, self.time, counters, &mut handler);
         self.seen = seen.map(|seen| keeping::of_segment(segment, seen));
     }
 

@@ -201,12 +201,13 @@ impl Tap {
     fn play(&mut self, frames: &[Vec<u8>]) {
         for some in frames.chunks(FRAMES_MAX) {
             let microseconds = &mut self.microseconds;
-            let frames = some.iter().map(|bytes| {
+            let mut frames = some.iter().map(|bytes| {
                 *microseconds += 7;
                 frame(Timestamp::from_nanos(*microseconds * 1000), bytes)
             });
             // As a replay does, which knows what comes next.
-            self.engine.on_frames(frames, |_, _| {}, &mut self.heard);
+            self.engine
+                .on_frames(&mut frames, &mut |_, _| {}, &mut self.heard);
         }
     }
 }

@@ -120,6 +120,13 @@ impl KeyHash {
     }
 }
 
+/// One end of a flow, as the table knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    pub(super) key: KeyHash,
+    pub(super) side: Side,
+}
+
 /// Multilinear hashing, twice: strongly universal for 32 bits each, so that whoever chooses
 /// addresses and ports but does not know the numbers drawn at the start cannot make flows collide
 /// (Lemire and Kaser, "Strongly universal string hashing is fast", 2014). A few multiplications,
@@ -152,33 +159,32 @@ impl KeyHasher {
         joined(self.first.sum(key), self.second.sum(key))
     }
 
-    /// The hash of the key of whoever sends so, and which side that is.
+    /// Whoever sends so.
     #[inline]
-    pub(super) fn hash_sender(&self, tuple: &FiveTuple) -> (KeyHash, Side) {
-        match (tuple.src, tuple.dst) {
+    pub(super) fn hash_sender(&self, tuple: &FiveTuple) -> Sender {
+        match (&tuple.src, &tuple.dst) {
             (SocketAddr::V4(src), SocketAddr::V4(dst)) => self.hash_ipv4(src, dst),
-            (src, dst) => {
-                let (key, side) = FlowKey::from_sender(src, dst);
-                (self.hash(&key), side)
+            _ => {
+                let (key, side) = FlowKey::from_sender(tuple.src, tuple.dst);
+                let key = self.hash(&key);
+                Sender { key, side }
             }
         }
     }
 
     /// The same as of the keys in their mapped form, which need not be made for it.
     #[inline]
-    fn hash_ipv4(&self, src: SocketAddrV4, dst: SocketAddrV4) -> (KeyHash, Side) {
-        let end = |one: SocketAddrV4| (one.ip().to_bits(), one.port());
+    fn hash_ipv4(&self, src: &SocketAddrV4, dst: &SocketAddrV4) -> Sender {
+        let end = |one: &SocketAddrV4| u64::from(one.ip().to_bits()) << 16 | u64::from(one.port());
         let (src, dst) = (end(src), end(dst));
-        let ((low, low_port), (high, high_port), side) = if src <= dst {
-            (src, dst, Side::Low)
-        } else {
-            (dst, src, Side::High)
-        };
-        let words = (low, high, joined_ports(low_port, high_port));
-        (
-            joined(self.first.sum_ipv4(words), self.second.sum_ipv4(words)),
-            side,
-        )
+        let (low, high) = (src.min(dst), src.max(dst));
+        let address = |end: u64| (end >> 16) as u32;
+        let ports = joined_ports(low as u16, high as u16);
+        let words = (address(low), address(high), ports);
+        Sender {
+            key: joined(self.first.sum_ipv4(words), self.second.sum_ipv4(words)),
+            side: if src == low { Side::Low } else { Side::High },
+        }
     }
 }
 
@@ -274,8 +280,9 @@ mod tests {
             ("[2001:db8::7]:443", "[2001:db8::8]:80", Side::Low),
         ] {
             let (src, dst) = (src.parse().unwrap(), dst.parse().unwrap());
-            let of_key = hasher.hash(&FlowKey::between(src, dst));
-            assert_eq!(hasher.hash_sender(&FiveTuple { src, dst }), (of_key, side));
+            let key = hasher.hash(&FlowKey::between(src, dst));
+            let sender = Sender { key, side };
+            assert_eq!(hasher.hash_sender(&FiveTuple { src, dst }), sender);
         }
     }
 

@@ -21,7 +21,7 @@ use crate::counters::Counters;
 use crate::frame::Timestamp;
 use crate::limits::{HOLLOW_MEMORY_DIVISOR, Limits, UNDECIDED_BYTES_PER_CONNECTION_MAX};
 use crate::transport::flow::Flow;
-use crate::transport::flow_key::{FlowKey, KeyHash, KeyHasher, Side};
+use crate::transport::flow_key::{FlowKey, KeyHash, KeyHasher, Sender, Side};
 use crate::transport::index::Index;
 use crate::transport::queue::{Class, Queues};
 use crate::transport::reading::Reading;
@@ -99,10 +99,12 @@ impl<S: FlowState> FlowTable<S> {
     }
 
     /// Takes one segment and counts it; `handler` is given what became contiguous. Segments that
-    /// belong to no flow and carry no bytes leave no trace.
+    /// belong to no flow and carry no bytes leave no trace. `sender` is what
+    /// [`expect`](Self::expect) said of it.
     pub fn on_segment<H: StreamHandler<S>>(
         &mut self,
         segment: &Segment<'_>,
+        sender: Option<Sender>,
         now: Timestamp,
         counters: &mut Counters,
         handler: &mut H,
@@ -110,7 +112,8 @@ impl<S: FlowState> FlowTable<S> {
         counters.segments += 1;
         let mut run = Run::new(self, now, counters, handler);
         run.expire_timers();
-        run.on_segment(segment)
+        let sender = sender.unwrap_or_else(|| run.table.hasher.hash_sender(&segment.tuple));
+        run.on_segment(segment, sender)
     }
 
     /// Lets capture time pass: holes are given up, silent flows are forgotten.
@@ -279,8 +282,8 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         }
     }
 
-    fn on_segment(&mut self, segment: &Segment<'_>) -> Option<Seen> {
-        let (key, side) = self.table.hasher.hash_sender(&segment.tuple);
+    fn on_segment(&mut self, segment: &Segment<'_>, sender: Sender) -> Option<Seen> {
+        let Sender { key, side } = sender;
         let found = match segment.syn {
             true => self.find_opened(key, side, segment),
             false => self.table.find(key, side, segment),

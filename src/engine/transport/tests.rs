@@ -102,8 +102,13 @@ impl Play {
     }
 
     fn feed(&mut self, segment: Segment<'_>) -> &mut Self {
-        self.table
-            .on_segment(&segment, self.now, &mut self.counters, &mut self.heard);
+        self.table.on_segment(
+            &segment,
+            None,
+            self.now,
+            &mut self.counters,
+            &mut self.heard,
+        );
         self
     }
 

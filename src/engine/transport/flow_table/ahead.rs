@@ -8,7 +8,7 @@
 use std::hint::black_box;
 
 use crate::transport::FiveTuple;
-use crate::transport::flow_key::KeyHash;
+use crate::transport::flow_key::{KeyHash, Sender};
 use crate::transport::flow_table::FlowTable;
 use crate::transport::slab::Id;
 
@@ -27,26 +27,37 @@ impl<S> FlowTable<S> {
         self.flows.len() > NEAR_FLOWS_MAX
     }
 
-    /// Reads what segments will need, so that it is near when they come.
-    pub fn expect(&self, segments: impl Iterator<Item = Expected>) {
-        let mut keys = [None; EXPECTED_MAX];
-        let (mut last, mut opening) = (None, 0);
-        for (place, segment) in keys.iter_mut().zip(segments) {
-            let (key, _) = self.hasher.hash_sender(&segment.tuple);
-            opening += usize::from(segment.opens);
-            // Segments of one connection often follow each other.
-            if last.replace(key) != Some(key) {
-                *place = Some(key);
-            }
+    /// Reads what segments will need, so that it is near when they come. Their senders, for
+    /// [`on_segment`](Self::on_segment).
+    pub fn expect(
+        &self,
+        segments: impl Iterator<Item = Option<Expected>>,
+    ) -> [Option<Sender>; EXPECTED_MAX] {
+        let mut senders = [None; EXPECTED_MAX];
+        let mut opening = 0;
+        for (place, segment) in senders.iter_mut().zip(segments) {
+            *place = segment.map(|segment| {
+                opening += usize::from(segment.opens);
+                self.hasher.hash_sender(&segment.tuple)
+            });
         }
+        self.bring_near(&senders, opening);
+        senders
+    }
+
+    fn bring_near(&self, senders: &[Option<Sender>; EXPECTED_MAX], opening: usize) {
+        let keys = || keys_of(senders);
         let mut read = 0;
-        for key in keys.into_iter().flatten() {
+        for key in keys() {
             read ^= self.index.touch(key);
         }
         if self.flows.is_full() {
             read ^= self.touch_least(opening);
         }
-        let ids = keys.map(|key| self.last_of(key?));
+        let mut ids = [None; EXPECTED_MAX];
+        for (place, key) in ids.iter_mut().zip(keys()) {
+            *place = self.last_of(key);
+        }
         for flow in ids
             .into_iter()
             .flatten()
@@ -72,6 +83,15 @@ impl<S> FlowTable<S> {
         });
         read
     }
+}
+
+/// The keys of senders: once, where several of one connection follow each other.
+fn keys_of(senders: &[Option<Sender>]) -> impl Iterator<Item = KeyHash> {
+    let mut last = None;
+    senders.iter().flatten().filter_map(move |sender| {
+        let is_other = last.replace(sender.key) != Some(sender.key);
+        is_other.then_some(sender.key)
+    })
 }
 
 /// As many segments as are expected at once. More than a processor has reads on their way.
