@@ -139,7 +139,7 @@ impl Engine {
         self.take(frame, Plain::of(frame).as_ref(), None, &mut sink);
     }
 
-    #[inline]
+    #[inline(always)] // the way of every frame, as are the others
     fn take(
         &mut self,
         frame: &Frame<'_>,
@@ -183,6 +183,7 @@ impl Engine {
         }
     }
 
+    #[inline(never)]
     fn on_any(&mut self, frame: &Frame<'_>, sink: &mut impl EventSink) {
         let (decoder, counters, mut way) = self.way(frame.time, sink);
         decoder.on_frame(frame, counters, &mut |packet, counters| {
@@ -364,7 +365,7 @@ impl<K: EventSink> Way<'_, K> {
             TCP => match Segment::parse(packet) {
                 Ok(segment) => {
                     let read = self.read_ports([segment.src_port(), segment.dst_port()]);
-                    self.on_segment(&segment, None, read, counters);
+                    self.on_rare_segment(&segment, read, counters);
                 }
                 Err(_) => counters.tcp_malformed += 1,
             },
@@ -376,8 +377,14 @@ impl<K: EventSink> Way<'_, K> {
         }
     }
 
+    /// A segment that came in a way in which few do.
+    #[inline(never)]
+    fn on_rare_segment(&mut self, segment: &Segment<'_>, read: [bool; 2], counters: &mut Counters) {
+        self.on_segment(segment, None, read, counters);
+    }
+
     /// A segment; its sender, if that is known already; of its two ports, which are read.
-    #[inline]
+    #[inline(always)]
     fn on_segment(
         &mut self,
         segment: &Segment<'_>,

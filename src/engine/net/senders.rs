@@ -49,7 +49,8 @@ impl Senders {
         };
         let addresses = u64::from(src.to_bits()) << 32 | u64::from(dst.to_bits());
         let [vlans, tunnel] = scope.words();
-        let direction = mix(mix(addresses) ^ (u64::from(tunnel) << 32 | u64::from(vlans)));
+        let scope = u64::from(tunnel) << 32 | u64::from(vlans);
+        let direction = mix(addresses ^ scope.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let at = (direction >> 32) as usize % CHECKSUM_SENDERS_MAX;
         let Some(place) = self.places.get_mut(at) else {
             return true;
