@@ -188,13 +188,8 @@ impl Tap {
             missing: 0,
         };
         let segment = Segment::parse(&packet).expect("a whole header");
-        self.table.on_segment(
-            &segment,
-            None,
-            self.now,
-            &mut self.counters,
-            &mut self.heard,
-        );
+        self.table
+            .on_segment(&segment, self.now, &mut self.counters, &mut self.heard);
     }
 
     fn pass(&mut self, duration: Duration) {

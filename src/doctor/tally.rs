@@ -10,7 +10,7 @@ use crate::engine::counters::Counters;
 use crate::engine::frame::{Frame, LinkType};
 use crate::engine::link::decapsulate;
 use crate::engine::net::{Decoder, IpPacket};
-use crate::engine::transport::Segment;
+use crate::engine::transport::{FiveTuple, Segment};
 
 /// The counts. Only grows; bounded.
 #[derive(Debug)]
@@ -123,8 +123,8 @@ impl Tally {
 
     fn on_segment(&mut self, segment: &Segment<'_>) {
         let to_server = self.is_to_server(segment);
-        let tuple = segment.tuple;
-        let server = if to_server { tuple.dst } else { tuple.src }.ip();
+        let FiveTuple { src, dst } = segment.tuple();
+        let server = if to_server { dst } else { src }.ip();
         if !self.by_server.contains_key(&server) && self.by_server.len() >= SERVERS_MAX {
             return;
         }
@@ -141,7 +141,7 @@ impl Tally {
     /// Who is the server: a configured address, else the side with the watched port, else who is
     /// asked by a SYN, else the lower port.
     fn is_to_server(&self, segment: &Segment<'_>) -> bool {
-        let (src, dst) = (segment.tuple.src, segment.tuple.dst);
+        let FiveTuple { src, dst } = segment.tuple();
         let configured = |address| self.addresses.contains(&address);
         match (configured(src.ip()), configured(dst.ip())) {
             (true, false) => return false,

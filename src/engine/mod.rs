@@ -114,11 +114,11 @@ impl Engine {
         before: &mut dyn FnMut(Timestamp, &Counters),
         mut sink: &mut dyn EventSink,
     ) {
-        let frames = || frames.iter().flatten();
-        let expected = frames().map(|(_, plain)| self.expected(plain.as_ref()?));
-        let senders = self.flows.expect(expected);
-        for ((frame, plain), sender) in frames().zip(senders) {
+        let expected = frames.map(|frame| self.expected(frame?.1.as_ref()?));
+        self.flows.expect(&expected);
+        for ((frame, plain), expected) in frames.iter().flatten().zip(expected) {
             before(frame.time, &self.counters);
+            let sender = expected.map(|one| one.sender);
             self.take(frame, plain.as_ref(), sender, &mut sink);
         }
     }
@@ -126,11 +126,19 @@ impl Engine {
     fn expected(&self, plain: &Plain<'_>) -> Option<Expected> {
         let ports = [plain.src_port(), plain.dst_port()];
         let is_read = ports.iter().any(|port| self.reporter.reads_port(*port));
-        let (src, dst) = plain.ends();
-        is_read.then_some(Expected {
-            tuple: FiveTuple { src, dst },
+        is_read.then(|| Expected {
+            sender: self.sender(plain),
             opens: plain.is_syn(),
         })
+    }
+
+    #[inline(always)] // as the way of every frame below
+    fn sender(&self, plain: &Plain<'_>) -> Sender {
+        if let Some(ends) = plain.ends_ipv4() {
+            return self.flows.sender_ipv4(ends);
+        }
+        let (src, dst) = plain.ends();
+        self.flows.sender(&FiveTuple { src, dst })
     }
 
     /// Takes one frame the whole way; what it completes is told to `sink` before this returns.
@@ -156,7 +164,7 @@ impl Engine {
     }
 
     /// Most frames are for ports that are not read: nothing more is looked at.
-    #[inline]
+    #[inline(always)]
     fn on_plain(
         &mut self,
         plain: &Plain<'_>,
@@ -164,22 +172,27 @@ impl Engine {
         frame: &Frame<'_>,
         sink: &mut impl EventSink,
     ) {
-        let ports = [plain.src_port(), plain.dst_port()];
-        let read = ports.map(|port| self.reporter.reads_port(port));
+        let read = [
+            self.reporter.reads_port(plain.src_port()),
+            self.reporter.reads_port(plain.dst_port()),
+        ];
         if read == [false; 2] {
             self.counters.tcp_other_ports += 1;
             return;
         }
-        let Some(packet) = self.decoder.admit(plain, &mut self.counters) else {
+        if !self.decoder.admits(plain, &mut self.counters) {
             return;
+        }
+        let sender = match sender {
+            Some(sender) => sender,
+            None => self.sender(plain),
         };
-        if let Ok(segment) = Segment::parse(&packet) {
-            let (_, counters, mut way) = self.way(frame.time, sink);
-            way.on_segment(&segment, sender, read, counters);
-            let seen = way.seen;
-            if self.recorder.is_some() {
-                self.record(frame, seen, sink);
-            }
+        let segment = Segment::of(plain);
+        let (_, counters, mut way) = self.way(frame.time, sink);
+        way.on_segment(&segment, sender, read, counters);
+        let seen = way.seen;
+        if self.recorder.is_some() {
+            self.record(frame, seen, sink);
         }
     }
 
@@ -380,15 +393,16 @@ impl<K: EventSink> Way<'_, K> {
     /// A segment that came in a way in which few do.
     #[inline(never)]
     fn on_rare_segment(&mut self, segment: &Segment<'_>, read: [bool; 2], counters: &mut Counters) {
-        self.on_segment(segment, None, read, counters);
+        let sender = self.flows.sender(&segment.tuple());
+        self.on_segment(segment, sender, read, counters);
     }
 
-    /// A segment; its sender, if that is known already; of its two ports, which are read.
+    /// A segment, and its sender; of its two ports, which are read.
     #[inline(always)]
     fn on_segment(
         &mut self,
         segment: &Segment<'_>,
-        sender: Option<Sender>,
+        sender: Sender,
         read: [bool; 2],
         counters: &mut Counters,
     ) {
@@ -401,7 +415,7 @@ impl<K: EventSink> Way<'_, K> {
         let mut handler = self.reporter.handler(self.sink);
         let seen = self
             .flows
-            .on_segment(segment, sender, self.time, counters, &mut handler);
+            .on_segment_of(sender, segment, self.time, counters, &mut handler);
         self.seen = seen.map(|seen| keeping::of_segment(segment, seen));
     }
 

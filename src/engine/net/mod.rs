@@ -93,24 +93,17 @@ impl Decoder {
         }
     }
 
-    /// The packet in a frame of the plain kind; None when its header's checksum is wrong and its
-    /// sender has shown right ones.
+    /// Whether a frame of the plain kind is to be read: not when its header's checksum is wrong and
+    /// its sender has shown right ones.
     #[inline]
-    pub fn admit<'a>(
-        &mut self,
-        plain: &Plain<'a>,
-        counters: &mut Counters,
-    ) -> Option<IpPacket<'a>> {
-        let packet = plain.packet();
+    pub fn admits(&mut self, plain: &Plain<'_>, counters: &mut Counters) -> bool {
+        let Some(addresses) = plain.addresses_ipv4() else {
+            return true;
+        };
         let right = plain.checksum_is_right();
-        if self
-            .senders
-            .admit(packet.src, packet.dst, packet.scope, right)
-        {
-            return Some(packet);
-        }
-        counters.ip_checksum_wrong += 1;
-        None
+        let admits = self.senders.admit_ipv4(addresses, plain.scope(), right);
+        counters.ip_checksum_wrong += u64::from(!admits);
+        admits
     }
 
     /// Names the datagram that the last frame brought a fragment of; 0 for none.

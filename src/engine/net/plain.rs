@@ -9,7 +9,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::frame::{Frame, LinkType};
 use crate::link::Scope;
-use crate::net::IpPacket;
 
 /// A frame of the plain kind.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +17,9 @@ pub struct Plain<'a> {
     header: Header<'a>,
     /// TCP header and bytes, link padding removed.
     segment: &'a [u8],
-    src_port: u16,
-    dst_port: u16,
+    tcp_header: &'a [u8; 20],
+    /// The bytes alone.
+    payload: &'a [u8],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ enum Header<'a> {
 
 impl<'a> Plain<'a> {
     /// A frame, if it is of this kind.
-    #[inline]
+    #[inline(always)] // with the two below the way of every frame
     pub fn of(frame: &Frame<'a>) -> Option<Self> {
         let whole = frame.wire_len as usize <= frame.bytes.len();
         if frame.link != LinkType::Ethernet || !whole {
@@ -59,7 +59,7 @@ impl<'a> Plain<'a> {
     }
 
     /// RFC 791 §3.1: no options, neither more fragments nor an offset.
-    #[inline]
+    #[inline(always)]
     fn ipv4(scope: Scope, bytes: &'a [u8]) -> Option<Self> {
         let (header, behind) = bytes.split_first_chunk::<20>()?;
         let [0x45, _, high, low, _, _, flags, offset, _, TCP, ..] = *header else {
@@ -69,7 +69,7 @@ impl<'a> Plain<'a> {
             return None;
         }
         let length = usize::from(u16::from_be_bytes([high, low])).checked_sub(20)?;
-        Self::segment(scope, Header::V4(header), behind.get(..length)?)
+        Self::with_segment(scope, Header::V4(header), behind.get(..length)?)
     }
 
     /// RFC 8200 §3: TCP at once, and no jumbogram.
@@ -82,76 +82,116 @@ impl<'a> Plain<'a> {
         if version >> 4 != 6 || length == 0 {
             return None;
         }
-        Self::segment(scope, Header::V6(header), behind.get(..length)?)
+        Self::with_segment(scope, Header::V6(header), behind.get(..length)?)
     }
 
-    #[inline]
-    fn segment(scope: Scope, header: Header<'a>, segment: &'a [u8]) -> Option<Self> {
-        let [a, b, c, d, _, _, _, _, _, _, _, _, offset, ..] = *segment.first_chunk::<20>()?;
+    #[inline(always)]
+    fn with_segment(scope: Scope, header: Header<'a>, segment: &'a [u8]) -> Option<Self> {
+        let tcp_header = segment.first_chunk::<20>()?;
+        let [.., offset, _, _, _, _, _, _, _] = *tcp_header;
         let length = usize::from(offset >> 4) * 4;
-        ((20..=segment.len()).contains(&length)).then_some(Self {
+        let payload = segment.get(length..).filter(|_| length >= 20)?;
+        Some(Self {
             scope,
             header,
             segment,
-            src_port: u16::from_be_bytes([a, b]),
-            dst_port: u16::from_be_bytes([c, d]),
+            tcp_header,
+            payload,
         })
+    }
+
+    /// The network that it belongs to.
+    #[inline]
+    pub fn scope(&self) -> Scope {
+        self.scope
     }
 
     /// Port of the sender.
     #[inline]
     pub fn src_port(&self) -> u16 {
-        self.src_port
+        let [a, b, ..] = *self.tcp_header;
+        u16::from_be_bytes([a, b])
     }
 
     /// Port of the receiver.
     #[inline]
     pub fn dst_port(&self) -> u16 {
-        self.dst_port
+        let [_, _, c, d, ..] = *self.tcp_header;
+        u16::from_be_bytes([c, d])
+    }
+
+    /// Header and bytes of its segment, link padding removed.
+    #[inline]
+    pub fn segment(&self) -> &'a [u8] {
+        self.segment
+    }
+
+    /// The segment's header without options.
+    #[inline]
+    pub fn tcp_header(&self) -> &'a [u8; 20] {
+        self.tcp_header
+    }
+
+    /// The segment's bytes alone.
+    #[inline]
+    pub fn payload(&self) -> &'a [u8] {
+        self.payload
     }
 
     /// Whether it opens a connection: it is the first packet of the one who does so.
     #[inline]
     pub fn is_syn(&self) -> bool {
-        self.segment
-            .get(FLAGS_OFFSET)
-            .is_some_and(|flags| flags & (SYN | ACK) == SYN)
+        let [.., flags, _, _, _, _, _, _] = *self.tcp_header;
+        flags & (SYN | ACK) == SYN
+    }
+
+    /// Sender and receiver of IPv4, each as one number: its address, then its port, 48 bits.
+    #[inline]
+    pub fn ends_ipv4(&self) -> Option<(u64, u64)> {
+        let addresses = self.addresses_ipv4()?;
+        let [src, dst] = [self.src_port(), self.dst_port()].map(u64::from);
+        Some((
+            addresses >> 32 << 16 | src,
+            (addresses & 0xffff_ffff) << 16 | dst,
+        ))
+    }
+
+    /// The addresses of IPv4, the sender's above.
+    #[inline]
+    pub(super) fn addresses_ipv4(&self) -> Option<u64> {
+        match self.header {
+            Header::V4([.., a, b, c, d, e, f, g, h]) => {
+                Some(u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))
+            }
+            Header::V6(_) => None,
+        }
     }
 
     /// Sender and receiver.
-    #[inline]
     pub fn ends(&self) -> (SocketAddr, SocketAddr) {
-        let packet = self.packet();
-        let src = SocketAddr::new(packet.src, self.src_port);
-        (src, SocketAddr::new(packet.dst, self.dst_port))
-    }
-
-    /// The packet in it.
-    #[inline]
-    pub(super) fn packet(&self) -> IpPacket<'a> {
-        let (src, dst, hops) = match self.header {
-            Header::V4([_, _, _, _, _, _, _, _, hops, _, _, _, addresses @ ..]) => {
-                let [a, b, c, d, e, f, g, h] = *addresses;
-                let (src, dst) = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
-                (IpAddr::V4(src), IpAddr::V4(dst), *hops)
+        let (src, dst) = match self.header {
+            Header::V4([.., a, b, c, d, e, f, g, h]) => {
+                let (src, dst) = (Ipv4Addr::new(*a, *b, *c, *d), Ipv4Addr::new(*e, *f, *g, *h));
+                (IpAddr::V4(src), IpAddr::V4(dst))
             }
-            Header::V6(header) => {
-                let [_, _, _, _, _, _, _, hops, addresses @ ..] = header;
+            Header::V6([_, _, _, _, _, _, _, _, addresses @ ..]) => {
                 let address = |from| {
                     let octets = addresses.get(from..).and_then(<[u8]>::first_chunk::<16>);
                     IpAddr::V6(Ipv6Addr::from(*octets.unwrap_or(&[0; 16])))
                 };
-                (address(0), address(16), *hops)
+                (address(0), address(16))
             }
         };
-        IpPacket {
-            scope: self.scope,
-            src,
-            dst,
-            protocol: TCP,
-            payload: self.segment,
-            hops,
-            missing: 0,
+        let src = SocketAddr::new(src, self.src_port());
+        (src, SocketAddr::new(dst, self.dst_port()))
+    }
+
+    /// Routers that it may still pass (TTL, hop limit).
+    #[inline]
+    pub fn hops(&self) -> u8 {
+        match self.header {
+            Header::V4([_, _, _, _, _, _, _, _, hops, ..])
+            | Header::V6([_, _, _, _, _, _, _, hops, ..]) => *hops,
         }
     }
 
@@ -176,7 +216,5 @@ const IPV6: u16 = 0x86dd;
 const VLAN: u16 = 0x8100;
 /// IP protocol number of TCP.
 const TCP: u8 = 6;
-/// Where a TCP header has its flags.
-const FLAGS_OFFSET: usize = 13;
 const SYN: u8 = 2;
 const ACK: u8 = 16;

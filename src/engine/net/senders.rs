@@ -42,12 +42,17 @@ impl Senders {
 
     /// Whether a datagram is to be read: its header checksum is right, or its direction has not
     /// shown that it sends right ones.
-    #[inline]
     pub(super) fn admit(&mut self, src: IpAddr, dst: IpAddr, scope: Scope, right: bool) -> bool {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (src, dst) else {
             return true;
         };
         let addresses = u64::from(src.to_bits()) << 32 | u64::from(dst.to_bits());
+        self.admit_ipv4(addresses, scope, right)
+    }
+
+    /// The same of a datagram of IPv4, by its addresses as one number.
+    #[inline]
+    pub(super) fn admit_ipv4(&mut self, addresses: u64, scope: Scope, right: bool) -> bool {
         let [vlans, tunnel] = scope.words();
         let scope = u64::from(tunnel) << 32 | u64::from(vlans);
         let direction = mix(addresses ^ scope.wrapping_mul(0x9e37_79b9_7f4a_7c15));

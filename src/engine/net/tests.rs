@@ -1,5 +1,7 @@
 //! Frames in every wrapping, fragments in every order.
 
+use std::net::SocketAddr;
+
 use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
@@ -278,8 +280,26 @@ proptest! {
             decoder.on_frame(&frame, &mut counters, &mut |packet, _| {
                 long.push(format!("{packet:?}"));
             });
-            let packet = Decoder::new().admit(&plain, &mut counters).unwrap();
+            prop_assert!(Decoder::new().admits(&plain, &mut counters));
+            let (src, dst) = plain.ends();
+            let packet = IpPacket {
+                scope: plain.scope(),
+                src: src.ip(),
+                dst: dst.ip(),
+                protocol: 6,
+                payload: plain.segment(),
+                hops: plain.hops(),
+                missing: 0,
+            };
             prop_assert_eq!(long, vec![format!("{packet:?}")]);
+            let end = |end: SocketAddr| match end {
+                SocketAddr::V4(v4) => Some(u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port())),
+                SocketAddr::V6(_) => None,
+            };
+            prop_assert_eq!(plain.ends_ipv4(), end(src).zip(end(dst)));
+            prop_assert_eq!(&packet.payload[..20], plain.tcp_header());
+            let behind = &packet.payload[usize::from(packet.payload[12] >> 4) * 4..];
+            prop_assert_eq!(behind, plain.payload());
             let right = ip::parse(
                 &bytes[if bytes[12] == 0x81 { 18 } else { 14 }..],
                 Ending::Whole,

@@ -160,10 +160,11 @@ impl KeyHasher {
     }
 
     /// Whoever sends so.
-    #[inline]
     pub(super) fn hash_sender(&self, tuple: &FiveTuple) -> Sender {
         match (&tuple.src, &tuple.dst) {
-            (SocketAddr::V4(src), SocketAddr::V4(dst)) => self.hash_ipv4(src, dst),
+            (SocketAddr::V4(src), SocketAddr::V4(dst)) => {
+                self.hash_ipv4((end_ipv4(src), end_ipv4(dst)))
+            }
             _ => {
                 let (key, side) = FlowKey::from_sender(tuple.src, tuple.dst);
                 let key = self.hash(&key);
@@ -172,11 +173,10 @@ impl KeyHasher {
         }
     }
 
-    /// The same as of the keys in their mapped form, which need not be made for it.
+    /// The same as of the keys in their mapped form, which need not be made for it: of sender and
+    /// receiver, each an address and a port as one number.
     #[inline]
-    fn hash_ipv4(&self, src: &SocketAddrV4, dst: &SocketAddrV4) -> Sender {
-        let end = |one: &SocketAddrV4| u64::from(one.ip().to_bits()) << 16 | u64::from(one.port());
-        let (src, dst) = (end(src), end(dst));
+    pub(super) fn hash_ipv4(&self, (src, dst): (u64, u64)) -> Sender {
         let (low, high) = (src.min(dst), src.max(dst));
         let address = |end: u64| (end >> 16) as u32;
         let ports = joined_ports(low as u16, high as u16);
@@ -231,6 +231,10 @@ impl Factors {
         let low = sum(self.start, &[(a, j), (b, k), (c, l), (d, m)]);
         sum(low, &[(e, n), (f, o), (g, p), (h, q), (i, ports)])
     }
+}
+
+fn end_ipv4(one: &SocketAddrV4) -> u64 {
+    u64::from(one.ip().to_bits()) << 16 | u64::from(one.port())
 }
 
 fn joined(first: u64, second: u64) -> KeyHash {

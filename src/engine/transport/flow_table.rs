@@ -26,7 +26,7 @@ use crate::transport::index::Index;
 use crate::transport::queue::{Class, Queues};
 use crate::transport::reading::Reading;
 use crate::transport::slab::{Id, Slab};
-use crate::transport::{Attention, FlowState, Seen, Segment, StreamHandler};
+use crate::transport::{Attention, FiveTuple, FlowState, Seen, Segment, StreamHandler};
 
 pub use ahead::{EXPECTED_MAX, Expected};
 
@@ -98,13 +98,36 @@ impl<S: FlowState> FlowTable<S> {
         self.elsewhere = bytes;
     }
 
+    /// Who sends from one end to the other.
+    pub fn sender(&self, tuple: &FiveTuple) -> Sender {
+        self.hasher.hash_sender(tuple)
+    }
+
+    /// The same for ends of IPv4, each as one number: its address, then its port, 48 bits.
+    #[inline]
+    pub fn sender_ipv4(&self, ends: (u64, u64)) -> Sender {
+        self.hasher.hash_ipv4(ends)
+    }
+
     /// Takes one segment and counts it; `handler` is given what became contiguous. Segments that
-    /// belong to no flow and carry no bytes leave no trace. `sender` is what
-    /// [`expect`](Self::expect) said of it.
+    /// belong to no flow and carry no bytes leave no trace.
     pub fn on_segment<H: StreamHandler<S>>(
         &mut self,
         segment: &Segment<'_>,
-        sender: Option<Sender>,
+        now: Timestamp,
+        counters: &mut Counters,
+        handler: &mut H,
+    ) -> Option<Seen> {
+        let sender = self.sender(&segment.tuple());
+        self.on_segment_of(sender, segment, now, counters, handler)
+    }
+
+    /// The same, where the segment's sender is known already.
+    #[inline]
+    pub fn on_segment_of<H: StreamHandler<S>>(
+        &mut self,
+        sender: Sender,
+        segment: &Segment<'_>,
         now: Timestamp,
         counters: &mut Counters,
         handler: &mut H,
@@ -112,7 +135,6 @@ impl<S: FlowState> FlowTable<S> {
         counters.segments += 1;
         let mut run = Run::new(self, now, counters, handler);
         run.expire_timers();
-        let sender = sender.unwrap_or_else(|| run.table.hasher.hash_sender(&segment.tuple));
         run.on_segment(segment, sender)
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::link::Scope;
-use crate::net::IpPacket;
+use crate::net::{IpPacket, Plain};
 use crate::transport::FiveTuple;
 use crate::transport::checksum::{self, Verdict};
 use crate::transport::seq::SeqNum;
@@ -18,7 +18,7 @@ pub struct Segment<'a> {
     /// differ in this.
     pub hops: u8,
     /// Sender and receiver.
-    pub tuple: FiveTuple,
+    pub ends: Ends<'a>,
     /// Number of its first byte (or of its SYN).
     pub seq: SeqNum,
     /// The next byte that the sender expects.
@@ -41,6 +41,15 @@ pub struct Segment<'a> {
     pub(super) bytes: &'a [u8],
 }
 
+/// Sender and receiver of a segment.
+#[derive(Clone, Copy, Debug)]
+pub enum Ends<'a> {
+    /// As they are.
+    Known(FiveTuple),
+    /// As a plain packet bears them: most are asked for nothing more than a hash.
+    In(&'a Plain<'a>),
+}
+
 impl<'a> Segment<'a> {
     /// Reads the segment in a packet whose protocol is TCP.
     ///
@@ -51,11 +60,41 @@ impl<'a> Segment<'a> {
         let bytes = packet.payload;
         let error = SegmentError { had: bytes.len() };
         let header = bytes.first_chunk::<HEADER>().ok_or(error)?;
+        let [.., offset, _, _, _, _, _, _, _] = *header;
+        let length = usize::from(offset >> 4) * 4;
+        let payload = bytes.get(length..).filter(|_| length >= HEADER);
+        let [a, b, c, d, ..] = *header;
+        let tuple = FiveTuple {
+            src: SocketAddr::new(packet.src, u16::from_be_bytes([a, b])),
+            dst: SocketAddr::new(packet.dst, u16::from_be_bytes([c, d])),
+        };
+        Ok(Self {
+            scope: packet.scope,
+            hops: packet.hops,
+            missing: packet.missing,
+            ..Self::read(Ends::Known(tuple), header, payload.ok_or(error)?, bytes)
+        })
+    }
+
+    /// The segment in a plain packet.
+    #[inline]
+    pub fn of(plain: &'a Plain<'a>) -> Self {
+        let (header, payload) = (plain.tcp_header(), plain.payload());
+        Self {
+            scope: plain.scope(),
+            hops: plain.hops(),
+            ..Self::read(Ends::In(plain), header, payload, plain.segment())
+        }
+    }
+
+    /// What a header that holds together says.
+    #[inline]
+    fn read(ends: Ends<'a>, header: &[u8; HEADER], payload: &'a [u8], bytes: &'a [u8]) -> Self {
         let [
-            a,
-            b,
-            c,
-            d,
+            _,
+            _,
+            _,
+            _,
             e,
             f,
             g,
@@ -64,7 +103,7 @@ impl<'a> Segment<'a> {
             j,
             k,
             l,
-            offset,
+            _,
             bits,
             m,
             n,
@@ -73,15 +112,10 @@ impl<'a> Segment<'a> {
             q,
             r,
         ] = *header;
-        let length = usize::from(offset >> 4) * 4;
-        let payload = bytes.get(length..).filter(|_| length >= HEADER);
-        Ok(Self {
-            scope: packet.scope,
-            hops: packet.hops,
-            tuple: FiveTuple {
-                src: SocketAddr::new(packet.src, u16::from_be_bytes([a, b])),
-                dst: SocketAddr::new(packet.dst, u16::from_be_bytes([c, d])),
-            },
+        Self {
+            scope: Scope::default(),
+            hops: 0,
+            ends,
             seq: SeqNum(u32::from_be_bytes([e, f, g, h])),
             ack: (bits & ACK != 0).then(|| SeqNum(u32::from_be_bytes([i, j, k, l]))),
             syn: bits & SYN != 0,
@@ -91,20 +125,37 @@ impl<'a> Segment<'a> {
             // The pointer means the byte behind the urgent one, everywhere but in the standard
             // (RFC 6093 §3.1); Linux takes 0 for the first byte all the same.
             urgent: (bits & URG != 0).then(|| u16::from_be_bytes([q, r]).saturating_sub(1)),
-            payload: payload.ok_or(error)?,
-            missing: packet.missing,
+            payload,
+            missing: 0,
             bytes,
-        })
+        }
+    }
+
+    /// Sender and receiver.
+    pub fn tuple(&self) -> FiveTuple {
+        match self.ends {
+            Ends::Known(tuple) => tuple,
+            Ends::In(plain) => {
+                let (src, dst) = plain.ends();
+                FiveTuple { src, dst }
+            }
+        }
     }
 
     /// Port of the sender.
     pub fn src_port(&self) -> u16 {
-        self.tuple.src.port()
+        match &self.ends {
+            Ends::Known(tuple) => tuple.src.port(),
+            Ends::In(plain) => plain.src_port(),
+        }
     }
 
     /// Port of the receiver.
     pub fn dst_port(&self) -> u16 {
-        self.tuple.dst.port()
+        match &self.ends {
+            Ends::Known(tuple) => tuple.dst.port(),
+            Ends::In(plain) => plain.dst_port(),
+        }
     }
 
     /// Number of the first payload byte: a SYN takes one number before it.
@@ -123,7 +174,8 @@ impl<'a> Segment<'a> {
         if self.missing > 0 {
             return Verdict::Unfinished;
         }
-        checksum::verify(self.tuple.src.ip(), self.tuple.dst.ip(), self.bytes)
+        let FiveTuple { src, dst } = self.tuple();
+        checksum::verify(src.ip(), dst.ip(), self.bytes)
     }
 }
 

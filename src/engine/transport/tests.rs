@@ -1,6 +1,5 @@
 //! Situations of a TCP connection, and any cutting of a stream against the stream in one piece.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -102,13 +101,8 @@ impl Play {
     }
 
     fn feed(&mut self, segment: Segment<'_>) -> &mut Self {
-        self.table.on_segment(
-            &segment,
-            None,
-            self.now,
-            &mut self.counters,
-            &mut self.heard,
-        );
+        self.table
+            .on_segment(&segment, self.now, &mut self.counters, &mut self.heard);
         self
     }
 
@@ -162,14 +156,18 @@ impl Play {
     }
 }
 
+fn ends(src: &str, dst: &str) -> Ends<'static> {
+    Ends::Known(FiveTuple {
+        src: src.parse().unwrap(),
+        dst: dst.parse().unwrap(),
+    })
+}
+
 fn blank(src: &str, dst: &str, seq: u32) -> Segment<'static> {
     Segment {
         scope: Scope::default(),
         hops: 64,
-        tuple: FiveTuple {
-            src: src.parse().unwrap(),
-            dst: dst.parse().unwrap(),
-        },
+        ends: ends(src, dst),
         seq: SeqNum(seq),
         ack: None,
         syn: false,
@@ -473,9 +471,7 @@ fn the_bound_on_memory_takes_what_says_least_and_oldest_first() {
     });
     play.open().client(1, "watched half");
     for port in 1..60_000u16 {
-        let flood = SocketAddr::new("198.51.100.7".parse().unwrap(), port);
-        let mut segment = blank(CLIENT, SERVER, 1);
-        segment.tuple.src = flood;
+        let mut segment = blank(&format!("198.51.100.7:{port}"), SERVER, 1);
         segment.syn = true;
         play.feed(segment);
         assert!(play.table.heap_bytes() <= limit);

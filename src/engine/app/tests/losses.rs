@@ -172,7 +172,7 @@ pub(super) fn tap(frames: &[Frame], gap: Duration) -> Vec<String> {
         };
         now = now.plus(gap);
         let segment = Segment::parse(&packet).unwrap();
-        table.on_segment(&segment, None, now, &mut counters, &mut notes);
+        table.on_segment(&segment, now, &mut counters, &mut notes);
     }
     table.finish(now, &mut counters, &mut notes);
     assert_eq!(counters.tcp_checksum_wrong, 0);

@@ -7,7 +7,6 @@
 
 use std::hint::black_box;
 
-use crate::transport::FiveTuple;
 use crate::transport::flow_key::{KeyHash, Sender};
 use crate::transport::flow_table::FlowTable;
 use crate::transport::slab::Id;
@@ -15,8 +14,8 @@ use crate::transport::slab::Id;
 /// A segment that comes soon.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// Its ends.
-    pub tuple: FiveTuple,
+    /// Who sends it.
+    pub sender: Sender,
     /// Whether it opens a connection.
     pub opens: bool,
 }
@@ -27,35 +26,18 @@ impl<S> FlowTable<S> {
         self.flows.len() > NEAR_FLOWS_MAX
     }
 
-    /// Reads what segments will need, so that it is near when they come. Their senders, for
-    /// [`on_segment`](Self::on_segment).
-    pub fn expect(
-        &self,
-        segments: impl Iterator<Item = Option<Expected>>,
-    ) -> [Option<Sender>; EXPECTED_MAX] {
-        let mut senders = [None; EXPECTED_MAX];
-        let mut opening = 0;
-        for (place, segment) in senders.iter_mut().zip(segments) {
-            *place = segment.map(|segment| {
-                opening += usize::from(segment.opens);
-                self.hasher.hash_sender(&segment.tuple)
-            });
-        }
-        self.bring_near(&senders, opening);
-        senders
-    }
-
-    fn bring_near(&self, senders: &[Option<Sender>; EXPECTED_MAX], opening: usize) {
-        let keys = || keys_of(senders);
+    /// Reads what segments will need, so that it is near when they come.
+    pub fn expect(&self, segments: &[Option<Expected>; EXPECTED_MAX]) {
         let mut read = 0;
-        for key in keys() {
+        for key in keys_of(segments) {
             read ^= self.index.touch(key);
         }
         if self.flows.is_full() {
-            read ^= self.touch_least(opening);
+            let opening = segments.iter().flatten().filter(|one| one.opens);
+            read ^= self.touch_least(opening.count());
         }
         let mut ids = [None; EXPECTED_MAX];
-        for (place, key) in ids.iter_mut().zip(keys()) {
+        for (place, key) in ids.iter_mut().zip(keys_of(segments)) {
             *place = self.last_of(key);
         }
         for flow in ids
@@ -85,12 +67,12 @@ impl<S> FlowTable<S> {
     }
 }
 
-/// The keys of senders: once, where several of one connection follow each other.
-fn keys_of(senders: &[Option<Sender>]) -> impl Iterator<Item = KeyHash> {
+/// The keys of segments: once, where several of one connection follow each other.
+fn keys_of(segments: &[Option<Expected>]) -> impl Iterator<Item = KeyHash> {
     let mut last = None;
-    senders.iter().flatten().filter_map(move |sender| {
-        let is_other = last.replace(sender.key) != Some(sender.key);
-        is_other.then_some(sender.key)
+    segments.iter().flatten().filter_map(move |segment| {
+        let key = segment.sender.key;
+        (last.replace(key) != Some(key)).then_some(key)
     })
 }
 

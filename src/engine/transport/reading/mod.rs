@@ -60,8 +60,8 @@ pub(super) struct Reading<'a, S, H> {
     told: bool,
     /// The side whose next bytes have just come: what waited for them is complete only now.
     filled: Option<Side>,
-    /// Who sends to whom on the low side.
-    tuple: FiveTuple,
+    /// Who sends to whom on the low side, where it was asked for.
+    tuple: Option<FiveTuple>,
     /// Whether the connection turned out to be over.
     closes: bool,
 }
@@ -80,7 +80,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             handler,
             told: false,
             filled: None,
-            tuple: NOBODY,
+            tuple: None,
             closes: false,
         }
     }
@@ -92,18 +92,19 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
 
     /// Who sends to whom on a side.
     fn tuple(&self, side: Side) -> FiveTuple {
+        let tuple = self.tuple.unwrap_or(NOBODY);
         match side {
-            Side::Low => self.tuple,
-            Side::High => self.tuple.reversed(),
+            Side::Low => tuple,
+            Side::High => tuple.reversed(),
         }
     }
 
     /// Notes who sends to whom on a side.
     fn set_tuple(&mut self, side: Side, tuple: FiveTuple) {
-        self.tuple = match side {
+        self.tuple = Some(match side {
             Side::Low => tuple,
             Side::High => tuple.reversed(),
-        };
+        });
     }
 
     /// Whether the layer above was told anything.
@@ -198,11 +199,12 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
 
     fn tell(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {
         let bytes = &self.flow.stream(side).bytes;
+        let FiveTuple { src, dst } = segment.tuple();
         let context = StreamContext {
             time: self.now,
             scope: segment.scope,
-            src: segment.tuple.src,
-            dst: segment.tuple.dst,
+            src,
+            dst,
             direction: self.flow.direction(side),
             offset: bytes.next(),
             acked,
@@ -217,7 +219,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     }
 
     fn on_odd_segment(&mut self, segment: &Segment<'_>, side: Side) {
-        self.set_tuple(side, segment.tuple);
+        self.set_tuple(side, segment.tuple());
         let before = Side::BOTH.map(|side| Mark::of(self.flow.stream(side)));
         if segment.rst {
             self.on_reset(segment, side);
