@@ -21,12 +21,14 @@ use crate::frame::{Frame, Timestamp};
 use crate::limits::{
     FRAGMENT_FRAMES_BYTES_MAX, RECORDINGS_MAX, UNDECIDED_MEMORY_DIVISOR, WATCHED_MEMORY_DIVISOR,
 };
+use crate::recorder::frames::Blocks;
 use crate::recorder::ring::Ring;
 use crate::recorder::track::{Recording, Track};
 use crate::transport::ByNumber;
 
 pub(super) use track::{Signs, Told};
 
+mod frames;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -75,12 +77,13 @@ pub(super) struct Recorder {
     undecided: Ring,
     fragments: Ring,
     tracks: ByNumber<Track>,
+    /// Where their frames are.
+    blocks: Blocks,
     /// The newest track between two endpoints.
     newest: ByNumber<u64>,
     /// Tracks in the order in which they began; some are gone.
     order: VecDeque<(u64, u64)>,
-    /// Bytes of all tracks, and their bound.
-    bytes: usize,
+    /// The bound on the bytes of all tracks.
     bytes_max: usize,
     /// Those that are handed out, oldest first.
     recordings: VecDeque<(RecordingId, u64)>,
@@ -99,9 +102,9 @@ impl Recorder {
             undecided: Ring::new(memory / UNDECIDED_MEMORY_DIVISOR),
             fragments: Ring::new(FRAGMENT_FRAMES_BYTES_MAX.min(memory / UNDECIDED_MEMORY_DIVISOR)),
             tracks: ByNumber::default(),
+            blocks: Blocks::default(),
             newest: ByNumber::default(),
             order: VecDeque::new(),
-            bytes: 0,
             bytes_max: memory / WATCHED_MEMORY_DIVISOR,
             recordings: VecDeque::new(),
             randoms: HashMap::new(),
@@ -128,7 +131,12 @@ impl Recorder {
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.undecided.heap_bytes() + self.fragments.heap_bytes() + self.bytes
+        self.undecided.heap_bytes() + self.fragments.heap_bytes() + self.bytes()
+    }
+
+    /// Bytes of all tracks.
+    fn bytes(&self) -> usize {
+        self.tracks.len() * size_of::<Track>() + self.blocks.bytes()
     }
 
     /// Watched connections whose frames had to make room for those of others.
@@ -186,14 +194,15 @@ impl Recorder {
     /// What waits under a connection's other name is of it.
     pub(super) fn hand_over(&mut self, one: &HandOver) {
         let Self {
-            undecided, tracks, ..
+            undecided,
+            tracks,
+            blocks,
+            ..
         } = self;
         match tracks.get_mut(&one.to) {
             None => undecided.rename(one),
             Some(track) => {
-                let before = track.heap_bytes();
-                undecided.take_all(one.from, |frame| track.push(&frame));
-                self.bytes = self.bytes - before + track.heap_bytes();
+                undecided.take_all(one.from, |frame| track.push(&frame, blocks));
             }
         }
     }
@@ -319,9 +328,11 @@ impl Recorder {
         self.last += 1;
         let mut track = Track::new(self.last, endpoints);
         self.newest.insert(endpoints, tag);
-        let found = self.undecided.take_all(tag, |frame| track.push(&frame));
+        let Self {
+            undecided, blocks, ..
+        } = self;
+        let found = undecided.take_all(tag, |frame| track.push(&frame, blocks));
         track.from_start = found || opens;
-        self.bytes += track.heap_bytes();
         self.order.push_back((tag, track.number));
         self.tracks.insert(tag, track);
     }
@@ -334,17 +345,17 @@ impl Recorder {
         told: &[Told],
         sink: &mut impl EventSink,
     ) {
-        let Some(track) = self.tracks.get_mut(&place.tag) else {
+        let Self { tracks, blocks, .. } = self;
+        let Some(track) = tracks.get_mut(&place.tag) else {
             return;
         };
         track.note(frame.time, place.signs);
-        let before = track.heap_bytes();
         let joined: Vec<EventId> = match track.recording {
             Some(_) => told.iter().map(|one| one.id).collect(),
             None => Vec::new(),
         };
         let mut put = |frame: &KeptFrame<'_>, events: &[EventId]| match &mut track.recording {
-            None => track.push(frame),
+            None => track.push(frame, blocks),
             Some(recording) => {
                 recording.bytes += frame.bytes.len() as u64 + FRAME_OVERHEAD_BYTES;
                 recording.frames += 1;
@@ -360,9 +371,10 @@ impl Recorder {
                 .take_all(place.fragments, |piece| put(&piece, &[]));
         }
         put(frame, &joined);
-        let (after, recording) = (track.heap_bytes(), track.recording);
-        self.bytes = self.bytes - before + after;
-        if recording.is_some_and(|one| one.bytes >= self.settings.bytes_max) {
+        if track
+            .recording
+            .is_some_and(|one| one.bytes >= self.settings.bytes_max)
+        {
             self.end_recording(place.tag, Ending::Size, sink);
         }
     }
@@ -396,7 +408,7 @@ impl Recorder {
             return;
         };
         let (mut bytes, completed) = (0, [told.id]);
-        track.give_out(told.time, |frame, completes| {
+        track.give_out(told.time, &self.blocks, |frame, completes| {
             bytes += frame.bytes.len() as u64 + FRAME_OVERHEAD_BYTES;
             sink.on_kept(Kept::Frame {
                 recording: id,
@@ -442,15 +454,13 @@ impl Recorder {
         let Some(recording) = track.recording.take() else {
             return;
         };
-        let before = track.heap_bytes();
         sink.on_kept(Kept::End {
             recording: recording.id,
             ending,
             missed: track.missed,
             from_start: track.from_start,
         });
-        track.forget_last(recording.frames);
-        self.bytes = self.bytes - before + track.heap_bytes();
+        track.forget_last(recording.frames, &mut self.blocks);
         self.recordings.retain(|(id, _)| *id != recording.id);
         self.randoms.retain(|_, id| *id != recording.id);
     }
@@ -462,18 +472,21 @@ impl Recorder {
     }
 
     fn forget(&mut self, tag: u64) {
-        if let Some(track) = self.tracks.remove(&tag) {
-            self.bytes -= track.heap_bytes();
+        if let Some(mut track) = self.tracks.remove(&tag) {
+            track.clear(&mut self.blocks);
             if self.newest.get(&track.endpoints) == Some(&tag) {
                 self.newest.remove(&track.endpoints);
             }
+        }
+        if self.tracks.is_empty() {
+            self.blocks = Blocks::default(); // gives the memory back
         }
     }
 
     /// Beyond the bound the oldest connections without a recording go.
     fn keep_bounds(&mut self) {
         let mut tries = self.order.len();
-        while self.bytes > self.bytes_max && tries > 0 {
+        while self.bytes() > self.bytes_max && tries > 0 {
             tries -= 1;
             let Some((tag, number)) = self.order.pop_front() else {
                 return;

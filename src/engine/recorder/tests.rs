@@ -155,10 +155,10 @@ fn a_connection_that_is_watched_and_has_no_visit_says_nothing() {
     scene.frame(1, 60, opening(7), &[]);
     scene.frame(2, 60, watched(7), &[]);
     scene.frame(3, 60, over(7), &[]);
-    assert!(scene.recorder.bytes > 0);
+    assert!(scene.recorder.bytes() > 0);
     scene.pass(100);
     assert!(scene.lines.0.is_empty());
-    assert_eq!(scene.recorder.bytes, 0);
+    assert_eq!(scene.recorder.bytes(), 0);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn of_a_long_connection_the_first_and_the_last_frames_are_kept_and_the_rest_is_c
     for _ in 0..1000 {
         scene.frame(2, 1400, watched(7), &[]);
     }
-    assert!(scene.recorder.bytes <= FIRST_FRAMES_BYTES_MAX + LAST_FRAMES_BYTES_MAX + 4096);
+    assert!(scene.recorder.bytes() <= FIRST_FRAMES_BYTES_MAX + LAST_FRAMES_BYTES_MAX + 4096);
     scene.frame(3, 60, watched(7), &[5]);
     scene.recorder.finish(&mut scene.lines);
     let lines = scene.lines.0;

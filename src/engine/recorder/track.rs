@@ -1,14 +1,14 @@
 //! The frames of one watched connection: its first ones and its last ones, each within a bound.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::event::{Ending, EventId, KeptFrame, RecordingId, Source};
+use crate::event::{Ending, EventId, KeptFrame, RecordingId};
 use crate::frame::Timestamp;
 use crate::limits::{
     FIRST_FRAMES_BYTES_MAX, LAST_FRAMES_BYTES_MAX, OVER_FRAMES_WAIT, RECORDING_IDLE,
     RECORDING_LINGER, RESET_WAIT, SECRET_WAIT,
 };
+use crate::recorder::frames::{Blocks, Frames};
 use crate::transport::{Seen, Segment};
 
 /// A watched connection.
@@ -46,23 +46,6 @@ pub(super) struct Close {
     fins: [bool; 2],
     reset: bool,
     over: bool,
-}
-
-/// Frames, oldest first, in one piece of memory: a piece for each would have to be asked for and
-/// given back with each.
-#[derive(Debug, Default)]
-struct Frames {
-    held: VecDeque<Held>,
-    bytes: VecDeque<u8>,
-}
-
-/// A frame among others.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    time: Timestamp,
-    source: Source,
-    wire_len: u32,
-    len: u32,
 }
 
 /// What a frame says of its connection's end.
@@ -107,44 +90,52 @@ impl Track {
     }
 
     /// Keeps a frame for a visit that may still come.
-    pub(super) fn push(&mut self, frame: &KeptFrame<'_>) {
-        let begins = self.last.held.is_empty() && self.missed == 0;
-        if begins && self.first.len() + Frames::len_of(frame) <= FIRST_FRAMES_BYTES_MAX {
-            return self.first.push(frame, FIRST_FRAMES_BYTES_MAX);
+    pub(super) fn push(&mut self, frame: &KeptFrame<'_>, blocks: &mut Blocks) {
+        let bytes = Frames::bytes_of(frame);
+        let begins = self.last.count() == 0 && self.missed == 0;
+        if begins && self.first.bytes() + bytes <= FIRST_FRAMES_BYTES_MAX {
+            return self.first.push(frame, blocks);
         }
-        let bytes = Frames::len_of(frame);
-        while self.last.len() + bytes > LAST_FRAMES_BYTES_MAX && self.last.pop() {
+        while self.last.bytes() + bytes > LAST_FRAMES_BYTES_MAX && self.last.pop(blocks) {
             self.missed += 1;
         }
         if bytes > LAST_FRAMES_BYTES_MAX {
             self.missed += 1;
             return;
         }
-        self.last.push(frame, LAST_FRAMES_BYTES_MAX);
-    }
-
-    /// Bytes on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.first.heap_bytes() + self.last.heap_bytes() + size_of::<Self>()
+        self.last.push(frame, blocks);
     }
 
     /// Gives out all frames, in order, each with whether it is the one that was seen at `time` (of
     /// several the last).
-    pub(super) fn give_out(&mut self, time: Timestamp, mut take: impl FnMut(KeptFrame<'_>, bool)) {
-        let all = self.first.held.iter().chain(&self.last.held);
-        let marked = all.enumerate().filter(|(_, held)| held.time == time);
-        let marked = marked.last().map(|(at, _)| at);
-        let all = self.first.iter().chain(self.last.iter());
-        for (at, frame) in all.enumerate() {
-            take(frame, Some(at) == marked);
+    pub(super) fn give_out(
+        &self,
+        time: Timestamp,
+        blocks: &Blocks,
+        mut take: impl FnMut(KeptFrame<'_>, bool),
+    ) {
+        let times = self.first.times().chain(self.last.times()).enumerate();
+        let marked = times.filter(|(_, seen)| *seen == time).last();
+        let (marked, mut at) = (marked.map(|(at, _)| at), 0);
+        for frames in [&self.first, &self.last] {
+            frames.for_each(blocks, |frame| {
+                take(frame, Some(at) == marked);
+                at += 1;
+            });
         }
     }
 
     /// The last frames need not be kept any more: they were handed out. The first ones are, for
     /// another visit later.
-    pub(super) fn forget_last(&mut self, handed_out: u64) {
-        self.missed += self.last.held.len() as u64 + handed_out;
-        self.last = Frames::default();
+    pub(super) fn forget_last(&mut self, handed_out: u64, blocks: &mut Blocks) {
+        self.missed += self.last.count() as u64 + handed_out;
+        self.last.clear(blocks);
+    }
+
+    /// Nothing of it is needed any more.
+    pub(super) fn clear(&mut self, blocks: &mut Blocks) {
+        self.first.clear(blocks);
+        self.last.clear(blocks);
     }
 
     /// How the connection ended, if nothing more is to be expected of it, nor its secrets where
@@ -178,73 +169,8 @@ impl Track {
     }
 }
 
-impl Frames {
-    /// Puts a frame in, for which there is room within `bytes_max`.
-    fn push(&mut self, frame: &KeptFrame<'_>, bytes_max: usize) {
-        if self.held.len() == self.held.capacity() {
-            let more = (self.held.capacity() / 2).max(FRAMES_AT_FIRST);
-            self.held.reserve_exact(more);
-        }
-        let bytes = self.bytes.len() + frame.bytes.len();
-        if bytes > self.bytes.capacity() {
-            let doubled = (self.bytes.capacity() * 2).max(BYTES_AT_FIRST);
-            let room = bytes_max.saturating_sub(self.held.capacity() * size_of::<Held>());
-            let wanted = doubled.min(room).max(bytes);
-            self.bytes.reserve_exact(wanted - self.bytes.len());
-        }
-        self.held.push_back(Held {
-            time: frame.time,
-            source: frame.source,
-            wire_len: frame.wire_len,
-            len: frame.bytes.len() as u32,
-        });
-        self.bytes.extend(frame.bytes);
-    }
-
-    /// Forgets the oldest; whether there was one.
-    fn pop(&mut self) -> bool {
-        let oldest = self.held.pop_front();
-        if let Some(oldest) = oldest {
-            self.bytes.drain(..oldest.len as usize);
-        }
-        oldest.is_some()
-    }
-
-    /// Bytes that its frames take.
-    fn len(&self) -> usize {
-        self.bytes.len() + self.held.len() * size_of::<Held>()
-    }
-
-    /// Bytes that a frame would take.
-    fn len_of(frame: &KeptFrame<'_>) -> usize {
-        frame.bytes.len() + size_of::<Held>()
-    }
-
-    /// Bytes on the heap, which are up to twice as many, and hardly more than the bound.
-    fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.held.capacity() * size_of::<Held>()
-    }
-
-    fn iter(&mut self) -> impl Iterator<Item = KeptFrame<'_>> {
-        let mut rest: &[u8] = self.bytes.make_contiguous();
-        self.held.iter().map(move |held| {
-            let (bytes, after) = rest.split_at_checked(held.len as usize).unwrap_or_default();
-            rest = after;
-            KeptFrame {
-                time: held.time,
-                source: held.source,
-                wire_len: held.wire_len,
-                bytes,
-            }
-        })
-    }
-}
-
 /// Longer than the engine waits before it believes a reset.
 const UNSURE_WAIT: Duration = RESET_WAIT.saturating_mul(2);
-/// A handshake and a request, so that most connections ask for memory once.
-const FRAMES_AT_FIRST: usize = 8;
-const BYTES_AT_FIRST: usize = 2048;
 
 /// What is told of an event whose connection is to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
