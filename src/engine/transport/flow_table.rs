@@ -10,9 +10,10 @@
 //!
 //! # Memory
 //! [`FlowTable::heap_bytes`] counts all that the table holds: pages of flows, the index, timers,
-//! waiting bytes, and what the layer above says that it holds. The index is made once, in
-//! proportion to the bound, and pages are added one at a time, so that nothing is ever copied to
-//! grow. Beyond the bound flows are forgotten, by class ([`Class`]) and then by age (`room`).
+//! waiting bytes, and what the layer above says that it holds. The index is made small and, when
+//! flows become many, once more in proportion to the bound; pages are added one at a time: so no flow
+//! is ever copied to grow. Beyond the bound flows are forgotten, by class ([`Class`]) and then by age
+//! (`room`).
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -230,6 +231,28 @@ impl<S: FlowState> FlowTable<S> {
         flow.may_own(side, segment).then_some(id)
     }
 
+    /// Adds a flow; None when there is no room.
+    fn insert(&mut self, flow: Flow<S>) -> Option<Id> {
+        if self.index.is_narrow() {
+            self.widen_index();
+        }
+        let key = flow.key;
+        let id = self.flows.insert(flow)?;
+        if !self.index.insert(key, id) {
+            self.flows.remove(id);
+            return None;
+        }
+        self.queues.push(&mut self.flows, id);
+        Some(id)
+    }
+
+    #[cold] // once in the table's life
+    fn widen_index(&mut self) {
+        let all = self.flows.ids().into_iter();
+        let keys = all.filter_map(|id| Some((self.flows.get(id)?.key, id)));
+        self.index.widen(keys);
+    }
+
     /// Whether there are other connections of a key; they are told.
     fn share_key(&mut self, key: KeyHash) -> bool {
         let mut others = Vec::new();
@@ -384,13 +407,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
             flow.marks.share_key();
         }
         self.grew = true;
-        let id = table.flows.insert(flow)?;
-        if !table.index.insert(key, id) {
-            table.flows.remove(id);
-            return None;
-        }
-        table.queues.push(&mut table.flows, id);
-        Some(id)
+        table.insert(flow)
     }
 
     /// Lets `act` work on a flow, and keeps account of what that changed.

@@ -4,6 +4,9 @@
 //! eight bits of its flow's hash. Places come in groups; whoever finds its group full goes to the
 //! next, and every group counts those that went by, so that a search ends at the first group that
 //! nobody went by. Nothing is moved when one leaves.
+//!
+//! A large table costs memory wherever it is touched, and few flows would touch all of it: so it is
+//! small at first, and made anew once, in proportion to the bound, when they are no longer few.
 
 use crate::transport::flow_key::KeyHash;
 use crate::transport::slab::Id;
@@ -13,6 +16,9 @@ use crate::transport::slab::Id;
 pub(super) struct Index {
     /// As many as a power of two.
     groups: Box<[Group]>,
+    /// Groups when flows are many.
+    groups_max: usize,
+    len: usize,
 }
 
 /// Three places, and how many found them taken and are in a later group. A quarter of a processor's
@@ -23,8 +29,26 @@ impl Index {
     /// Room for `flows`, and as many again that nobody should take.
     pub(super) fn new(flows: usize) -> Self {
         let groups = (2 * flows / PLACES).clamp(GROUPS_MIN, GROUPS_MAX);
+        let groups_max = groups.next_power_of_two();
         Self {
-            groups: vec![[0; 4]; groups.next_power_of_two()].into(),
+            groups: groups_of(groups_max.min(GROUPS_AT_FIRST)),
+            groups_max,
+            len: 0,
+        }
+    }
+
+    /// Whether flows are many by now, so that [`widen`](Self::widen) is due.
+    #[inline]
+    pub(super) fn is_narrow(&self) -> bool {
+        self.groups.len() < self.groups_max && 2 * self.len >= PLACES * self.groups.len()
+    }
+
+    /// Makes room for as many as there may ever be; `flows` are all that are in it.
+    pub(super) fn widen(&mut self, flows: impl Iterator<Item = (KeyHash, Id)>) {
+        self.groups = groups_of(self.groups_max);
+        self.len = 0;
+        for (key, id) in flows {
+            self.insert(key, id);
         }
     }
 
@@ -34,7 +58,8 @@ impl Index {
 
     /// Takes all flows out.
     pub(super) fn clear(&mut self) {
-        self.groups = vec![[0; 4]; self.groups.len()].into();
+        self.groups = groups_of(self.groups.len());
+        self.len = 0;
     }
 
     /// Reads where a search for a key begins, and says something of it.
@@ -65,12 +90,16 @@ impl Index {
 
     /// Adds a flow; false when there is no room.
     pub(super) fn insert(&mut self, key: KeyHash, id: Id) -> bool {
-        id.get() <= NUMBER_MAX && self.replace(key, NOBODY, tag(key) << NUMBER_BITS | id.get(), 1)
+        let number = tag(key) << NUMBER_BITS | id.get();
+        let there = id.get() <= NUMBER_MAX && self.replace(key, NOBODY, number, 1);
+        self.len += usize::from(there);
+        there
     }
 
     /// Takes a flow out.
     pub(super) fn remove(&mut self, key: KeyHash, id: Id) {
-        self.replace(key, tag(key) << NUMBER_BITS | id.get(), NOBODY, -1);
+        let number = tag(key) << NUMBER_BITS | id.get();
+        self.len -= usize::from(self.replace(key, number, NOBODY, -1));
     }
 
     /// Puts one thing in the place of another, the first one from a key's home; the groups before
@@ -111,6 +140,10 @@ impl Index {
     }
 }
 
+fn groups_of(count: usize) -> Box<[Group]> {
+    vec![[0; 4]; count].into()
+}
+
 #[inline]
 fn tag(key: KeyHash) -> u32 {
     (key.mixed() >> 56) as u32
@@ -121,6 +154,8 @@ const NOBODY: u32 = 0;
 /// Of a group.
 const PLACES: usize = 3;
 const GROUPS_MIN: usize = 64;
+/// 128 KiB for some 12,000 flows, which stay in a processor's own cache.
+const GROUPS_AT_FIRST: usize = 1 << 13;
 const GROUPS_MAX: usize = 1 << 23;
 /// Sixteen million flows; more do not fit in what a user would give them.
 const NUMBER_BITS: u32 = 24;
@@ -164,6 +199,34 @@ mod tests {
                 prop_assert_eq!(found, usize::from(there.contains(&number)));
             }
         }
+    }
+
+    #[test]
+    fn a_wide_index_knows_what_a_narrow_one_knew() {
+        let hasher = KeyHasher::new();
+        let flow = |number: u32| {
+            let src = (number.to_be_bytes(), 50_000).into();
+            let key = hasher.hash(&FlowKey::between(src, ([192, 0, 2, 2], 80).into()));
+            (key, Id::new(number).unwrap())
+        };
+        let mut index = Index::new(1 << 20);
+        let mut count = 0;
+        while !index.is_narrow() {
+            count += 1;
+            let (key, id) = flow(count);
+            assert!(index.insert(key, id));
+        }
+        assert_eq!(count as usize, GROUPS_AT_FIRST * PLACES / 2);
+        let before = index.heap_bytes();
+        index.widen((1..=count).map(flow));
+        assert!(!index.is_narrow() && index.heap_bytes() > before);
+        for (key, id) in (1..=count).map(flow) {
+            let mut found = 0;
+            index.for_each(key, |one| found += usize::from(one == id));
+            assert_eq!(found, 1);
+            index.remove(key, id);
+        }
+        assert_eq!(index.len, 0);
     }
 
     #[test]
