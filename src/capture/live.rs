@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pcap::{Active, BpfInstruction, Capture, Linktype, Packet};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -10,6 +10,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use socket2::{SockFilter, SockRef};
 
+use crate::capture::company::Company;
 use crate::capture::privilege::Raised;
 use crate::capture::{CaptureError, CaptureStats, abi};
 use crate::engine::event::Source;
@@ -20,11 +21,6 @@ const SNAPLEN: i32 = 262_144;
 /// How long the kernel may keep a block of the ring back that is not full: a frame's way to the
 /// light may take 30 ms, and each block handed over costs a wake-up.
 const BLOCK_TIMEOUT_MILLIS: i32 = 25;
-/// A wire that brought so many frames since the last wait is busy.
-const BUSY_FRAMES: usize = 128;
-/// How long frames of a busy wire are left to come together: each wake-up costs as much as reading
-/// a hundred of them. A gigabit fills no more than 0.6 MB of the ring in that time.
-const COMPANY_WAIT: Duration = Duration::from_millis(5);
 /// libpcap's name for all interfaces together.
 const ANY: &str = "any";
 
@@ -77,8 +73,7 @@ pub struct Live {
     waker: Waker,
     /// Whether the ring was found empty, so that waiting comes before reading.
     drained: bool,
-    /// Frames read since the last wait.
-    since_wait: usize,
+    company: Company,
     /// What libpcap counted so far: its own numbers have 32 bits and begin anew after some hours
     /// of a busy gigabit port.
     received: Count,
@@ -177,7 +172,7 @@ impl Live {
             interface: interface.to_owned(),
             waker,
             drained: true,
-            since_wait: 0,
+            company: Company::new(buffer_bytes, Instant::now()),
             received: Count::default(),
             dropped_kernel: Count::default(),
             dropped_interface: Count::default(),
@@ -208,13 +203,16 @@ impl Live {
         if self.drained && !self.wait_for_frames(at_most)? {
             return Ok(0);
         }
-        let link = self.link;
+        let (link, mut bytes) = (self.link, 0);
         let taken = self
             .capture
-            .dispatch(Some(count), |packet| take(frame(link, &packet)))
+            .dispatch(Some(count), |packet| {
+                bytes += packet.data.len();
+                take(frame(link, &packet));
+            })
             .map_err(|error| explain(&self.interface, &error))?;
         self.drained = taken < count;
-        self.since_wait += taken;
+        self.company.note(taken, bytes);
         Ok(taken)
     }
 
@@ -242,13 +240,10 @@ impl Live {
 
     /// Whether there are frames to read.
     fn wait_for_frames(&mut self, at_most: Duration) -> Result<bool, CaptureError> {
-        let is_busy = std::mem::take(&mut self.since_wait) >= BUSY_FRAMES;
-        if is_busy && at_most >= COMPANY_WAIT {
+        if let Some(company) = self.company.wait(Instant::now()) {
             // Who calls ends this wait too, and is heard in the next.
-            wait(
-                &mut [PollFd::new(&*self.waker.0, PollFlags::IN)],
-                COMPANY_WAIT,
-            )?;
+            let mut called = [PollFd::new(&*self.waker.0, PollFlags::IN)];
+            wait(&mut called, company.min(at_most))?;
         }
         let mut waiting = [
             PollFd::from_borrowed_fd(self.capture.as_fd(), PollFlags::IN),

@@ -8,6 +8,7 @@ pub use live::{Live, Waker};
 pub use savefile::Savefile;
 
 mod abi;
+mod company;
 mod error;
 pub mod filter;
 pub mod link;

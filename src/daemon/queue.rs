@@ -17,7 +17,7 @@ const CAPACITY_BYTES: usize = 16 << 20;
 
 /// Requests and what is said about them come in crowds, and each wake-up costs as much as reading
 /// some dozen packets.
-const COMPANY_WAIT: Duration = Duration::from_millis(10);
+const COMPANY_WAIT: Duration = Duration::from_millis(50);
 
 /// How much of the capacity each kind of entry may fill, in quarters: when requests flood, what
 /// is said about them still comes through, and visits come through both.
