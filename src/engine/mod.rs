@@ -196,7 +196,7 @@ impl Engine {
         }
     }
 
-    #[inline(never)]
+    #[inline(never)] // rare, and would make the usual way larger
     fn on_any(&mut self, frame: &Frame<'_>, sink: &mut impl EventSink) {
         let (decoder, counters, mut way) = self.way(frame.time, sink);
         decoder.on_frame(frame, counters, &mut |packet, counters| {
@@ -391,7 +391,7 @@ impl<K: EventSink> Way<'_, K> {
     }
 
     /// A segment that came in a way in which few do.
-    #[inline(never)]
+    #[inline(never)] // as above
     fn on_rare_segment(&mut self, segment: &Segment<'_>, read: [bool; 2], counters: &mut Counters) {
         let sender = self.flows.sender(&segment.tuple());
         self.on_segment(segment, sender, read, counters);
