@@ -32,6 +32,14 @@ const HEADS: &str = "tcp[13] & 7 != 0 or tcp[((tcp[12] & 0xf0) >> 2)] = 0x48 \
                      or ip6[40 + ((ip6[52] & 0xf0) >> 2)] = 0x48 \
                      or ip6[40 + ((ip6[52] & 0xf0) >> 2)] = 0x16))";
 
+/// What passes of a client's side: SYN, FIN, RST, and whatever bears a byte. A length of 0 is that of
+/// a packet too large for its field. Bare acknowledgements say how far a client has read what is
+/// not looked at here; the next request says so too.
+const ASKING: &str = "tcp[13] & 7 != 0 or ip[2:2] = 0 \
+                      or ip[2:2] > ((ip[0] & 0xf) << 2) + ((tcp[12] & 0xf0) >> 2) \
+                      or (ip6 and (ip6[53] & 7 != 0 or ip6[4:2] = 0 \
+                      or ip6[4:2] > ((ip6[52] & 0xf0) >> 2)))";
+
 /// The same for QUIC: packets with long headers, of which a server sends a handful for each
 /// connection. Where TCP has a status line, QUIC has nothing that the kernel could tell apart.
 const LONG_HEADERS: &str = "udp[8] & 0x80 != 0 or (ip6 and ip6[48] & 0x80 != 0)";
@@ -39,8 +47,8 @@ const LONG_HEADERS: &str = "udp[8] & 0x80 != 0 or (ip6 and ip6[48] & 0x80 != 0)"
 /// The filter for TCP and UDP on `ports`; `addresses`, when there are any, are the watched
 /// servers'.
 ///
-/// With [`Responses::Heads`] a server's bulk data stay out, where the filter can tell it: plain and
-/// behind one VLAN tag, but not behind several, nor in sessions and tunnels, and not with every
+/// With [`Responses::Heads`] a server's bulk data stay out, and acknowledgements that bear nothing,
+/// where the filter can tell it: plain and behind one VLAN tag, but not behind several, nor in sessions and tunnels, and not with every
 /// port, when nothing tells the server's side.
 pub fn expression(ports: &PortSet, addresses: &[IpAddr], responses: Responses) -> String {
     let mut plain = match (ports, responses) {
@@ -52,7 +60,7 @@ pub fn expression(ports: &PortSet, addresses: &[IpAddr], responses: Responses) -
             let to_server = alternatives(ports, "dst port");
             let to_client = alternatives(ports, "src port");
             format!(
-                "(tcp and ({to_server} or (({to_client}) and ({HEADS})))) \
+                "(tcp and ((({to_server}) and ({ASKING})) or (({to_client}) and ({HEADS})))) \
                  or (udp and ({to_server} or (({to_client}) and ({LONG_HEADERS}))))"
             )
         }
@@ -77,8 +85,19 @@ pub fn with_surroundings(expression: &str) -> String {
 
 /// What stays out of Ethernet frames with one tag: all offsets count from the frame's start.
 fn tagged_bulk(ports: &[u16]) -> String {
-    let four = bulk_behind("18 + ((ether[18] & 0xf) << 2)", "ether[27]", ports);
-    let six = bulk_behind("58", "ether[24]", ports);
+    let four = Headers {
+        tcp: "18 + ((ether[18] & 0xf) << 2)",
+        protocol: "ether[27]",
+        length: "ether[20:2]",
+        before_tcp: "((ether[18] & 0xf) << 2)",
+    };
+    let six = Headers {
+        tcp: "58",
+        protocol: "ether[24]",
+        length: "ether[22:2]",
+        before_tcp: "0",
+    };
+    let (four, six) = (four.bulk(ports), six.bulk(ports));
     format!(
         "ether[12:2] = 0x8100 and \
          ((ether[16:2] = 0x0800 and ether[24:2] & 0x3fff = 0 and {four}) or \
@@ -86,18 +105,37 @@ fn tagged_bulk(ports: &[u16]) -> String {
     )
 }
 
-/// What [`HEADS`] and [`LONG_HEADERS`] do not let pass, in a packet whose TCP or UDP header is at
-/// `start` and whose protocol is at `protocol`.
-fn bulk_behind(start: &str, protocol: &str, ports: &[u16]) -> String {
-    let from = |port: &u16| format!("ether[{start}:2] = {port}");
-    let from: Vec<String> = ports.iter().map(from).collect();
-    let first = format!("ether[{start} + ((ether[{start} + 12] & 0xf0) >> 2)]");
-    format!(
-        "({protocol} = 6 or {protocol} = 17) and ({}) and \
-         (({protocol} = 6 and ether[{start} + 13] & 7 = 0 and {first} != 0x48 and {first} != 0x16) \
-         or ({protocol} = 17 and ether[{start} + 8] & 0x80 = 0))",
-        from.join(" or ")
-    )
+/// Where things are behind a tag.
+struct Headers {
+    /// Where TCP's header begins.
+    tcp: &'static str,
+    protocol: &'static str,
+    /// The length that IP's header states, and how much of it stands before TCP's.
+    length: &'static str,
+    before_tcp: &'static str,
+}
+
+impl Headers {
+    /// What [`HEADS`], [`LONG_HEADERS`] and [`ASKING`] would not let pass.
+    fn bulk(&self, ports: &[u16]) -> String {
+        let Self {
+            tcp,
+            protocol,
+            length,
+            before_tcp,
+        } = self;
+        let from = alternatives(ports, &format!("ether[{tcp}:2] ="));
+        let to = alternatives(ports, &format!("ether[{tcp} + 2:2] ="));
+        let no_sign = format!("ether[{tcp} + 13] & 7 = 0");
+        let tcp_length = format!("((ether[{tcp} + 12] & 0xf0) >> 2)");
+        let first = format!("ether[{tcp} + {tcp_length}]");
+        let empty = format!("{length} != 0 and {length} <= {before_tcp} + {tcp_length}");
+        format!(
+            "(({protocol} = 6 and {no_sign} and ((({from}) and {first} != 0x48 and {first} != 0x16) \
+             or (({to}) and {empty}))) \
+             or ({protocol} = 17 and ({from}) and ether[{tcp} + 8] & 0x80 = 0))"
+        )
+    }
 }
 
 fn alternatives<T: ToString>(values: &[T], word: &str) -> String {
@@ -110,10 +148,12 @@ fn alternatives<T: ToString>(values: &[T], word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use etherparse::PacketBuilder;
+    use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader, TcpOptionElement};
     use pcap::{BpfProgram, Capture, Linktype};
 
     use super::*;
+
+    type Segment = PacketBuilderStep<TcpHeader>;
 
     fn compiled(ports: &PortSet, addresses: &[IpAddr], link: Linktype) -> BpfProgram {
         Capture::dead(link)
@@ -212,6 +252,52 @@ mod tests {
         }
     }
 
+    /// A client's segment without a byte, or with one.
+    fn bare(six: bool, sign: impl Fn(Segment) -> Segment, payload: &[u8]) -> Vec<u8> {
+        let link = PacketBuilder::ethernet2([2; 6], [4; 6]);
+        let ip = if six {
+            link.ipv6([2; 16], [1; 16], 60)
+        } else {
+            link.ipv4([203, 0, 113, 9], [192, 168, 1, 10], 60)
+        };
+        let options = [TcpOptionElement::Timestamp(1, 2)];
+        let segment = ip.tcp(50_000, 80, 1, 1000).ack(1);
+        let segment = sign(segment.options(&options).unwrap());
+        let mut bytes = Vec::new();
+        segment.write(&mut bytes, payload).unwrap();
+        bytes.resize(bytes.len().max(60), 0); // Ethernet pads
+        bytes
+    }
+
+    #[test]
+    fn with_heads_only_a_clients_bare_acknowledgements_stay_out() {
+        let program = Capture::dead(Linktype::ETHERNET)
+            .unwrap()
+            .compile(&expression(&web(), &[], Responses::Heads), true)
+            .unwrap();
+        let passes = |frame: &[u8]| {
+            let both = [
+                program.filter(frame),
+                program.filter(&tagged(frame, &[0x8100])),
+            ];
+            assert_eq!(both[0], both[1]);
+            both[0]
+        };
+        for six in [false, true] {
+            assert!(!passes(&bare(six, |one| one, b"")), "{six}");
+            assert!(passes(&bare(six, |one| one, b"x")), "{six}");
+            assert!(passes(&bare(six, |one| one.fin(), b"")), "{six}");
+            assert!(passes(&bare(six, |one| one.rst(), b"")), "{six}");
+            assert!(passes(&bare(six, |one| one.syn(), b"")), "{six}");
+            let mut large = bare(six, |one| one, b"");
+            let length = if six { 18..20 } else { 16..18 };
+            large[length].fill(0);
+            assert!(passes(&large), "{six}");
+        }
+        let everything = compiled(&web(), &[], Linktype::ETHERNET);
+        assert!(everything.filter(&bare(false, |one| one, b"")));
+    }
+
     #[test]
     fn with_heads_only_bulk_data_behind_one_tag_stay_out_and_behind_two_they_pass() {
         let ports = PortSet::Some((1..=64).chain([80, 443]).collect());
@@ -219,6 +305,8 @@ mod tests {
             .unwrap()
             .compile(&expression(&ports, &[], Responses::Heads), true)
             .unwrap();
+        // BPF_MAXINSNS of linux/bpf_common.h
+        assert!(program.get_instructions().len() <= 4096);
         let once = |frame: &[u8]| tagged(frame, &[0x8100]);
         assert!(program.filter(&once(&frame(80))));
         assert!(program.filter(&once(&datagram(false, (443, 50_000), &[0xc0; 30]))));

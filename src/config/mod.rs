@@ -82,7 +82,7 @@ pub enum Responses {
     /// Everything.
     #[default]
     All,
-    /// Heads only: the kernel drops bulk data.
+    /// Heads only: the kernel drops bulk data and bare acknowledgements.
     Heads,
 }
 
