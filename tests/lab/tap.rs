@@ -164,6 +164,13 @@ impl<'lab> Tap<'lab> {
         (output.status.code(), shown)
     }
 
+    /// A counter, as `status` shows it, which may lag behind some seconds.
+    pub fn counter(&self, name: &str) -> u64 {
+        let output = self.command(&["status", "--format", "jsonl"]).output();
+        let status: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        status["counters"][name].as_u64().unwrap()
+    }
+
     /// Changes of the lights, from the first on.
     pub fn lights(&self) -> Vec<Change> {
         Recording::read(&self.folder.join("lights"))

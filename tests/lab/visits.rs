@@ -37,6 +37,35 @@ fn each_visit_from_outside_is_one_alert_and_everything_else_is_none() {
 }
 
 #[test]
+fn with_heads_only_the_same_is_told_of_the_same_visits() {
+    in_a_lab(with_heads_only_the_same_is_told_of_the_same_visits, |lab| {
+        let web = Web::start(lab);
+        let mut tap = Tap::configured(lab, |config| {
+            config.replace("[capture]", "[capture]\nresponses = \"heads\"")
+        });
+        tap.start();
+        let (bulk, canary) = (url(HOST, "/bulk"), url(HOST, CANARY));
+        for from in Visitor::ALL {
+            visit(lab, from, &[&bulk, &canary, &bulk, &url(HOST, "/missing")]);
+        }
+        for from in Visitor::ALL {
+            make_rounds(lab, from);
+        }
+        let mut expected: Vec<_> = web.served().iter().filter_map(expected_event).collect();
+        expected.sort();
+        // The status of an answer behind a hole may come late.
+        wait_for("what nginx served", || {
+            let mut seen: Vec<_> = tap.log(&[]).iter().filter_map(facts_if_answered).collect();
+            seen.sort();
+            (seen == expected).then_some(())
+        });
+        wait_for("the holes where bulk data were", || {
+            (tap.counter("gap_bytes") > 1_000_000).then_some(())
+        });
+    });
+}
+
+#[test]
 fn nginx_and_tap_agree_on_the_time_of_a_visit_and_the_light_follows_it() {
     in_a_lab(
         nginx_and_tap_agree_on_the_time_of_a_visit_and_the_light_follows_it,
@@ -159,6 +188,11 @@ fn make_rounds(lab: &Lab, from: Visitor) {
 }
 
 type Facts = (String, String, String, String, String, String, bool, String);
+
+/// The same of what was answered.
+fn facts_if_answered(event: &Value) -> Option<Facts> {
+    event["status"].is_number().then(|| facts(event))
+}
 
 /// What can be compared: who, how, what, and how the tap judged it.
 fn facts(event: &Value) -> Facts {

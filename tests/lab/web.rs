@@ -38,6 +38,7 @@ impl Web {
     pub fn start(lab: &Lab) -> Self {
         let folder = lab.folder().join("nginx");
         fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("bulk"), "bulk data\n".repeat(30_000)).unwrap();
         let config = folder.join("nginx.conf");
         fs::write(&config, nginx_config(CONFIG)).unwrap();
         let process = lab
@@ -196,6 +197,7 @@ pub const CONFIG: &str = r#"
         location / { return 200 "hello\n"; }
         location /moved { return 302 /; }
         location /missing { return 404; }
+        location /bulk { root .; }
         location /large { return 200 "$request_id$request_id$request_id$request_id\n"; }
     }
 "#;
