@@ -191,7 +191,8 @@ impl Engine {
         let (_, counters, mut way) = self.way(frame.time, sink);
         way.on_segment(&segment, sender, read, counters);
         let seen = way.seen;
-        if self.recorder.is_some() {
+        // A plain frame is no fragment, which would be kept too.
+        if seen.is_some() || self.reporter.has_to_keep() {
             self.record(frame, seen, sink);
         }
     }
