@@ -19,7 +19,7 @@ use crate::net::{Decoder, IpPacket, Plain};
 use crate::recorder::{HandOver, Place, Recorder};
 use crate::reporter::Reporter;
 use crate::transport::{
-    Attention, Copies, Datagram, Expected, FiveTuple, FlowKey, FlowTable, Segment, Sender,
+    Attention, Copies, Datagram, Expected, FlowKey, FlowTable, Segment, Sender,
 };
 
 pub use recorder::KeepPackets;
@@ -127,18 +127,9 @@ impl Engine {
         let ports = [plain.src_port(), plain.dst_port()];
         let is_read = ports.iter().any(|port| self.reporter.reads_port(*port));
         is_read.then(|| Expected {
-            sender: self.sender(plain),
+            sender: self.flows.sender_of(plain.wire_ends()),
             opens: plain.is_syn(),
         })
-    }
-
-    #[inline(always)] // as the way of every frame below
-    fn sender(&self, plain: &Plain<'_>) -> Sender {
-        if let Some(ends) = plain.ends_ipv4() {
-            return self.flows.sender_ipv4(ends);
-        }
-        let (src, dst) = plain.ends();
-        self.flows.sender(&FiveTuple { src, dst })
     }
 
     /// Takes one frame the whole way; what it completes is told to `sink` before this returns.
@@ -185,7 +176,7 @@ impl Engine {
         }
         let sender = match sender {
             Some(sender) => sender,
-            None => self.sender(plain),
+            None => self.flows.sender_of(plain.wire_ends()),
         };
         let segment = Segment::of(plain);
         let (_, counters, mut way) = self.way(frame.time, sink);

@@ -20,7 +20,7 @@ mod partial;
 mod plain;
 mod senders;
 
-pub use plain::Plain;
+pub use plain::{Plain, WireEnds};
 
 /// What the transport layer gets: one whole datagram.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,15 @@ pub struct Plain<'a> {
     payload: &'a [u8],
 }
 
+/// Sender and receiver as numbers, from which a flow's hash is made at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireEnds {
+    /// Each an IPv4 address, then its port: 48 bits.
+    V4(u64, u64),
+    /// Each an IPv6 address and its port.
+    V6((u128, u16), (u128, u16)),
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Header<'a> {
     V4(&'a [u8; 20]),
@@ -145,15 +154,22 @@ impl<'a> Plain<'a> {
         flags & (SYN | ACK) == SYN
     }
 
-    /// Sender and receiver of IPv4, each as one number: its address, then its port, 48 bits.
+    /// Sender and receiver as numbers.
     #[inline]
-    pub fn ends_ipv4(&self) -> Option<(u64, u64)> {
-        let addresses = self.addresses_ipv4()?;
-        let [src, dst] = [self.src_port(), self.dst_port()].map(u64::from);
-        Some((
-            addresses >> 32 << 16 | src,
-            (addresses & 0xffff_ffff) << 16 | dst,
-        ))
+    pub fn wire_ends(&self) -> WireEnds {
+        let [src, dst] = [self.src_port(), self.dst_port()];
+        match self.header {
+            Header::V4(_) => {
+                let addresses = self.addresses_ipv4().unwrap_or_default();
+                let end = |address: u64, port| address << 16 | u64::from(port);
+                WireEnds::V4(end(addresses >> 32, src), end(addresses & 0xffff_ffff, dst))
+            }
+            Header::V6([_, _, _, _, _, _, _, _, addresses @ ..]) => {
+                let address = |from| addresses.get(from..).and_then(<[u8]>::first_chunk::<16>);
+                let address = |from| u128::from_be_bytes(*address(from).unwrap_or(&[0; 16]));
+                WireEnds::V6((address(0), src), (address(16), dst))
+            }
+        }
     }
 
     /// The addresses of IPv4, the sender's above.

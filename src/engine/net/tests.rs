@@ -292,11 +292,19 @@ proptest! {
                 missing: 0,
             };
             prop_assert_eq!(long, vec![format!("{packet:?}")]);
-            let end = |end: SocketAddr| match end {
-                SocketAddr::V4(v4) => Some(u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port())),
-                SocketAddr::V6(_) => None,
+            let expected = match (src, dst) {
+                (SocketAddr::V4(src), SocketAddr::V4(dst)) => {
+                    let [src, dst] = [src, dst]
+                        .map(|end| u64::from(end.ip().to_bits()) << 16 | u64::from(end.port()));
+                    WireEnds::V4(src, dst)
+                }
+                (SocketAddr::V6(src), SocketAddr::V6(dst)) => {
+                    let [src, dst] = [src, dst].map(|end| (end.ip().to_bits(), end.port()));
+                    WireEnds::V6(src, dst)
+                }
+                mixed => panic!("{mixed:?}"),
             };
-            prop_assert_eq!(plain.ends_ipv4(), end(src).zip(end(dst)));
+            prop_assert_eq!(plain.wire_ends(), expected);
             prop_assert_eq!(&packet.payload[..20], plain.tcp_header());
             let behind = &packet.payload[usize::from(packet.payload[12] >> 4) * 4..];
             prop_assert_eq!(behind, plain.payload());

@@ -2,8 +2,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv6Addr, SocketAddr};
 
+use crate::net::WireEnds;
 use crate::transport::FiveTuple;
 
 /// Which of a flow's two endpoints: the one whose address and port come first, or the other.
@@ -54,12 +55,7 @@ impl FlowKey {
     }
 
     fn from_sender(src: SocketAddr, dst: SocketAddr) -> (Self, Side) {
-        let (src, dst) = (Endpoint::new(src), Endpoint::new(dst));
-        let (low, high, side) = if src <= dst {
-            (src, dst, Side::Low)
-        } else {
-            (dst, src, Side::High)
-        };
+        let (low, high, side) = in_order(Endpoint::new(src), Endpoint::new(dst));
         (Self { low, high }, side)
     }
 
@@ -84,10 +80,7 @@ impl Endpoint {
     fn new(address: SocketAddr) -> Self {
         let words = match address {
             SocketAddr::V4(v4) => [0, 0, MAPPED, v4.ip().to_bits()],
-            SocketAddr::V6(v6) => {
-                let bits = v6.ip().to_bits();
-                [96, 64, 32, 0].map(|shift| (bits >> shift) as u32)
-            }
+            SocketAddr::V6(v6) => words_of(v6.ip().to_bits()),
         };
         Self {
             address: words,
@@ -161,29 +154,41 @@ impl KeyHasher {
 
     /// Whoever sends so.
     pub(super) fn hash_sender(&self, tuple: &FiveTuple) -> Sender {
-        match (&tuple.src, &tuple.dst) {
-            (SocketAddr::V4(src), SocketAddr::V4(dst)) => {
-                self.hash_ipv4((end_ipv4(src), end_ipv4(dst)))
-            }
-            _ => {
-                let (key, side) = FlowKey::from_sender(tuple.src, tuple.dst);
-                let key = self.hash(&key);
-                Sender { key, side }
-            }
+        let (key, side) = FlowKey::from_sender(tuple.src, tuple.dst);
+        let key = self.hash(&key);
+        Sender { key, side }
+    }
+
+    /// The same, of ends as numbers.
+    #[inline]
+    pub(super) fn hash_ends(&self, ends: WireEnds) -> Sender {
+        match ends {
+            WireEnds::V4(src, dst) => self.hash_ipv4(src, dst),
+            WireEnds::V6(src, dst) => self.hash_ipv6(src, dst),
         }
     }
 
-    /// The same as of the keys in their mapped form, which need not be made for it: of sender and
-    /// receiver, each an address and a port as one number.
+    fn hash_ipv6(&self, src: (u128, u16), dst: (u128, u16)) -> Sender {
+        let (low, high, side) = in_order(src, dst);
+        let end = |(address, port)| Endpoint {
+            address: words_of(address),
+            port,
+        };
+        let (low, high) = (end(low), end(high));
+        let key = self.hash(&FlowKey { low, high });
+        Sender { key, side }
+    }
+
+    /// The same as of the keys in their mapped form, which need not be made for it.
     #[inline]
-    pub(super) fn hash_ipv4(&self, (src, dst): (u64, u64)) -> Sender {
-        let (low, high) = (src.min(dst), src.max(dst));
+    fn hash_ipv4(&self, src: u64, dst: u64) -> Sender {
+        let (low, high, side) = in_order(src, dst);
         let address = |end: u64| (end >> 16) as u32;
         let ports = joined_ports(low as u16, high as u16);
         let words = (address(low), address(high), ports);
         Sender {
             key: joined(self.first.sum_ipv4(words), self.second.sum_ipv4(words)),
-            side: if src == low { Side::Low } else { Side::High },
+            side,
         }
     }
 }
@@ -233,8 +238,18 @@ impl Factors {
     }
 }
 
-fn end_ipv4(one: &SocketAddrV4) -> u64 {
-    u64::from(one.ip().to_bits()) << 16 | u64::from(one.port())
+/// Which of two ends comes first, which last, and which of them sends.
+#[inline]
+fn in_order<T: Ord>(src: T, dst: T) -> (T, T, Side) {
+    if src <= dst {
+        (src, dst, Side::Low)
+    } else {
+        (dst, src, Side::High)
+    }
+}
+
+fn words_of(address: u128) -> [u32; 4] {
+    [96, 64, 32, 0].map(|shift| (address >> shift) as u32)
 }
 
 fn joined(first: u64, second: u64) -> KeyHash {
@@ -287,6 +302,20 @@ mod tests {
             let key = hasher.hash(&FlowKey::between(src, dst));
             let sender = Sender { key, side };
             assert_eq!(hasher.hash_sender(&FiveTuple { src, dst }), sender);
+            assert_eq!(hasher.hash_ends(wire_ends(src, dst)), sender);
+        }
+    }
+
+    fn wire_ends(src: SocketAddr, dst: SocketAddr) -> WireEnds {
+        let number = |end: SocketAddr| match end {
+            SocketAddr::V4(end) => {
+                u128::from(u64::from(end.ip().to_bits()) << 16 | u64::from(end.port()))
+            }
+            SocketAddr::V6(end) => end.ip().to_bits(),
+        };
+        match src {
+            SocketAddr::V4(_) => WireEnds::V4(number(src) as u64, number(dst) as u64),
+            SocketAddr::V6(_) => WireEnds::V6((number(src), src.port()), (number(dst), dst.port())),
         }
     }
 

@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use crate::counters::Counters;
 use crate::frame::Timestamp;
 use crate::limits::{HOLLOW_MEMORY_DIVISOR, Limits, UNDECIDED_BYTES_PER_CONNECTION_MAX};
+use crate::net::WireEnds;
 use crate::transport::flow::Flow;
 use crate::transport::flow_key::{FlowKey, KeyHash, KeyHasher, Sender, Side};
 use crate::transport::index::Index;
@@ -104,10 +105,10 @@ impl<S: FlowState> FlowTable<S> {
         self.hasher.hash_sender(tuple)
     }
 
-    /// The same for ends of IPv4, each as one number: its address, then its port, 48 bits.
+    /// The same for ends as numbers.
     #[inline]
-    pub fn sender_ipv4(&self, ends: (u64, u64)) -> Sender {
-        self.hasher.hash_ipv4(ends)
+    pub fn sender_of(&self, ends: WireEnds) -> Sender {
+        self.hasher.hash_ends(ends)
     }
 
     /// Takes one segment and counts it; `handler` is given what became contiguous. Segments that
