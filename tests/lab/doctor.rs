@@ -114,6 +114,7 @@ fn an_interface_that_is_not_there_is_told_with_those_that_are() {
 #[test]
 fn a_silent_wire_fails() {
     in_a_lab(a_silent_wire_fails, |lab| {
+        lab.wait_for_silence();
         let found = diagnose(&Tap::new(lab), || {});
         found.is("failed", &["packets"]);
         found.is("not_looked_at", &["directions", "hosts", "encryption"]);

@@ -68,11 +68,25 @@ impl Lab {
 
     /// Frames that the tap's interface sent since it was made.
     pub fn frames_sent_by_tap(&self) -> u64 {
+        let [received, sent] = self.frames_at_tap();
+        assert!(received > 0, "the mirror is dead");
+        sent
+    }
+
+    /// Waits until nothing comes to the tap any more: new hosts announce themselves for a while.
+    pub fn wait_for_silence(&self) {
+        wait_for("a silent wire", || {
+            let [before, _] = self.frames_at_tap();
+            thread::sleep(SILENCE);
+            (self.frames_at_tap()[0] == before).then_some(())
+        });
+    }
+
+    /// Frames that the tap's interface received and sent since it was made.
+    fn frames_at_tap(&self) -> [u64; 2] {
         let shown = self.on_tap("-json -statistics link show eth1");
         let link: serde_json::Value = serde_json::from_str(&shown).unwrap();
-        let frames = |direction: &str| link[0]["stats64"][direction]["packets"].as_u64();
-        assert!(frames("rx").unwrap() > 0, "the mirror is dead: {shown}");
-        frames("tx").unwrap()
+        ["rx", "tx"].map(|one| link[0]["stats64"][one]["packets"].as_u64().unwrap())
     }
 
     /// Lays a part of the network; see the script.
@@ -102,6 +116,8 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than hosts pause between their announcements (RFC 4861 §10: 4 s between solicitations).
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Where system programs lie, and what `scripts/deps` has unpacked.
 pub fn search_path() -> String {
