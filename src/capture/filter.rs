@@ -48,8 +48,8 @@ const LONG_HEADERS: &str = "udp[8] & 0x80 != 0 or (ip6 and ip6[48] & 0x80 != 0)"
 /// servers'.
 ///
 /// With [`Responses::Heads`] a server's bulk data stay out, and acknowledgements that bear nothing,
-/// where the filter can tell it: plain and behind one VLAN tag, but not behind several, nor in sessions and tunnels, and not with every
-/// port, when nothing tells the server's side.
+/// where the filter can tell it: plain and behind one VLAN tag, but not behind several, nor in
+/// sessions and tunnels, and not with every port, when nothing tells the server's side.
 pub fn expression(ports: &PortSet, addresses: &[IpAddr], responses: Responses) -> String {
     let mut plain = match (ports, responses) {
         (PortSet::All, _) => "tcp or udp".to_owned(),
