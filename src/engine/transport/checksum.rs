@@ -1,6 +1,6 @@
 //! The Internet checksum over a TCP segment (RFC 1071, RFC 9293 §3.1).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What a segment's checksum says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,33 +30,34 @@ pub(super) fn verify(src: IpAddr, dst: IpAddr, segment: &[u8]) -> Verdict {
 /// RFC 9293 §3.1 for IPv4, RFC 8200 §8.1 for IPv6.
 fn pseudo_header(src: IpAddr, dst: IpAddr, length: usize) -> u64 {
     let addresses = match (src, dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => sum(&src.octets()) + sum(&dst.octets()),
+        (IpAddr::V4(src), IpAddr::V4(dst)) => ipv4(src) + ipv4(dst),
         (IpAddr::V6(src), IpAddr::V6(dst)) => sum(&src.octets()) + sum(&dst.octets()),
         _ => 0, // no packet has one of each
     };
     let length = u32::try_from(length).unwrap_or(u32::MAX);
-    addresses + sum(&length.to_be_bytes()) + sum(&[0, TCP])
+    addresses + u64::from(length.to_be()) + u64::from(TCP.to_be())
+}
+
+fn ipv4(address: Ipv4Addr) -> u64 {
+    u64::from(u32::from_ne_bytes(address.octets()))
 }
 
 /// The sum of all 16-bit words in the machine's own byte order, in which it is as good
 /// (RFC 1071 §2 B); a last odd byte counts as if a zero followed.
 fn sum(bytes: &[u8]) -> u64 {
-    // In halves of 64 bits, so that no carry is lost.
-    let (mut total, mut rest) = (0_u64, bytes);
-    let halves = |wide: u64| (wide & MASK).wrapping_add(wide >> 32);
-    while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
-        let wide = u128::from_ne_bytes(*chunk);
-        total = total
-            .wrapping_add(halves(wide as u64))
-            .wrapping_add(halves((wide >> 64) as u64));
+    let (mut words, mut rest) = (Words::default(), bytes);
+    while let Some((pair, after)) = rest.split_first_chunk() {
+        let pair = u128::from_ne_bytes(*pair);
+        words.add(pair as u64);
+        words.add((pair >> 64) as u64);
         rest = after;
     }
-    if let Some((chunk, after)) = rest.split_first_chunk::<8>() {
-        total = total.wrapping_add(halves(u64::from_ne_bytes(*chunk)));
+    if let Some((word, after)) = rest.split_first_chunk() {
+        words.add(u64::from_ne_bytes(*word));
         rest = after;
     }
-    if let Some((chunk, after)) = rest.split_first_chunk::<4>() {
-        total = total.wrapping_add(u64::from(u32::from_ne_bytes(*chunk)));
+    if let Some((half, after)) = rest.split_first_chunk() {
+        words.add(u32::from_ne_bytes(*half).into());
         rest = after;
     }
     let last = match *rest {
@@ -65,7 +66,28 @@ fn sum(bytes: &[u8]) -> u64 {
         [odd] => [odd, 0, 0, 0],
         _ => [0; 4],
     };
-    total.wrapping_add(u64::from(u32::from_ne_bytes(last)))
+    words.add(u32::from_ne_bytes(last).into());
+    words.sum()
+}
+
+/// Words of 64 bits, added with their carries: two instructions for eight bytes.
+#[derive(Default)]
+struct Words {
+    sum: u64,
+    carries: u64,
+}
+
+impl Words {
+    fn add(&mut self, word: u64) {
+        let (sum, carry) = self.sum.overflowing_add(word);
+        // As many as a slice has bytes, they fit.
+        (self.sum, self.carries) = (sum, self.carries.wrapping_add(carry.into()));
+    }
+
+    /// 2^16 is 1 in the arithmetic of this sum, and so are 2^32 and 2^64.
+    fn sum(&self) -> u64 {
+        (self.sum & MASK) + (self.sum >> 32) + self.carries
+    }
 }
 
 fn fold(mut total: u64) -> u16 {
@@ -80,11 +102,11 @@ const CHECKSUM_OFFSET: usize = 16;
 /// The low half of a 64-bit word.
 const MASK: u64 = 0xffff_ffff;
 /// IP protocol number of TCP.
-const TCP: u8 = 6;
+const TCP: u16 = 6;
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::Ipv6Addr;
 
     use etherparse::TcpHeader;
 
