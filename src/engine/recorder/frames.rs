@@ -13,7 +13,7 @@ use crate::frame::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     /// Each holds [`PAGE_BLOCKS`]; the system gives their memory as it is written to.
-    pages: Vec<Box<[u8]>>,
+    pages: Vec<Box<[[u8; BLOCK_BYTES]]>>,
     /// Those that nobody has, the one that was given back last behind.
     free: Vec<Block>,
     /// Frames whose bytes are in the others.
@@ -30,30 +30,31 @@ impl Blocks {
         blocks * BLOCK_BYTES + self.held * HELD_BYTES
     }
 
-    fn take(&mut self) -> Option<Block> {
-        if self.free.is_empty() {
-            let first = (self.pages.len() * PAGE_BLOCKS) as Block;
-            self.pages.push(vec![0; PAGE_BLOCKS * BLOCK_BYTES].into());
-            self.free
-                .extend((first..first + PAGE_BLOCKS as Block).rev());
+    fn take(&mut self) -> Block {
+        match self.free.pop() {
+            Some(block) => block,
+            None => self.take_of_new_page(),
         }
-        self.free.pop()
     }
 
-    fn get(&self, block: Block) -> Option<&[u8]> {
+    #[cold]
+    fn take_of_new_page(&mut self) -> Block {
+        let first = (self.pages.len() * PAGE_BLOCKS) as Block;
+        self.pages.push(vec![[0; BLOCK_BYTES]; PAGE_BLOCKS].into());
+        let others = first + 1..first + PAGE_BLOCKS as Block;
+        self.free.extend(others.rev());
+        first
+    }
+
+    fn get(&self, block: Block) -> Option<&[u8; BLOCK_BYTES]> {
         let page = self.pages.get(block as usize / PAGE_BLOCKS)?;
-        page.get(start_of(block)..)?.get(..BLOCK_BYTES)
+        page.get(block as usize % PAGE_BLOCKS)
     }
 
-    fn get_mut(&mut self, block: Block) -> Option<&mut [u8]> {
+    fn get_mut(&mut self, block: Block) -> Option<&mut [u8; BLOCK_BYTES]> {
         let page = self.pages.get_mut(block as usize / PAGE_BLOCKS)?;
-        page.get_mut(start_of(block)..)?.get_mut(..BLOCK_BYTES)
+        page.get_mut(block as usize % PAGE_BLOCKS)
     }
-}
-
-/// Where in its page a block begins.
-fn start_of(block: Block) -> usize {
-    block as usize % PAGE_BLOCKS * BLOCK_BYTES
 }
 
 /// Frames of one connection, oldest first.
@@ -62,6 +63,8 @@ pub(super) struct Frames {
     held: VecDeque<Held>,
     /// Where their bytes are.
     blocks: VecDeque<Block>,
+    /// The newest of those.
+    last: Block,
     /// Where in the first block the oldest begins.
     start: usize,
     /// From there to the end of the newest.
@@ -153,16 +156,16 @@ impl Frames {
 
     fn write(&mut self, mut bytes: &[u8], blocks: &mut Blocks) {
         while !bytes.is_empty() {
-            let end = self.start + self.bytes;
-            if end == self.blocks.len() * BLOCK_BYTES {
-                self.blocks.extend(blocks.take());
+            let from = (self.start + self.bytes) % BLOCK_BYTES;
+            if from == 0 {
+                self.last = blocks.take();
+                self.blocks.push_back(self.last);
             }
-            let last = self.blocks.back();
-            let place = last.and_then(|block| blocks.get_mut(*block));
-            let place = place.and_then(|place| place.get_mut(end % BLOCK_BYTES..));
-            let Some(place) = place else { return };
-            let (here, rest) = bytes.split_at(bytes.len().min(place.len()));
-            if let Some(place) = place.get_mut(..here.len()) {
+            let Some(place) = blocks.get_mut(self.last) else {
+                return;
+            };
+            let (here, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - from));
+            if let Some(place) = place.get_mut(from..from + here.len()) {
                 place.copy_from_slice(here);
             }
             self.bytes += here.len();
@@ -203,9 +206,9 @@ const HELD_BYTES: usize = size_of::<Held>() * 5 / 4;
 /// Of frames for which memory is asked for at first: a handshake and a request.
 const FRAMES_AT_FIRST: usize = 8;
 /// Small, since each connection leaves half of one unused, and half of another behind what it forgot.
-const BLOCK_BYTES: usize = 1024;
+const BLOCK_BYTES: usize = 2048;
 /// 128 KiB, which the system gives without anybody's having to clear them.
-const PAGE_BLOCKS: usize = 128;
+const PAGE_BLOCKS: usize = 64;
 
 #[cfg(test)]
 mod tests {

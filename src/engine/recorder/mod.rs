@@ -164,6 +164,9 @@ impl Recorder {
         sink: &mut impl EventSink,
     ) {
         let frame = self.kept(frame);
+        if told.is_empty() && self.push(place, &frame) {
+            return;
+        }
         let mut track = self.tracks.get(&place.tag);
         if place.opens && track.is_some() {
             self.end_track(place.tag, Ending::Closed, sink);
@@ -189,6 +192,21 @@ impl Recorder {
             }
         }
         self.keep_bounds();
+    }
+
+    /// Puts a frame into its track if that is all there is to do, as with most.
+    fn push(&mut self, place: &Place, frame: &KeptFrame<'_>) -> bool {
+        let Self { tracks, blocks, .. } = self;
+        let is_more = place.opens || place.fragments != 0;
+        match tracks.get_mut(&place.tag) {
+            Some(track) if !is_more && track.recording.is_none() => {
+                track.note(frame.time, place.signs);
+                track.push(frame, blocks);
+            }
+            _ => return false,
+        }
+        self.keep_bounds();
+        true
     }
 
     /// What waits under a connection's other name is of it.
@@ -483,8 +501,16 @@ impl Recorder {
         }
     }
 
-    /// Beyond the bound the oldest connections without a recording go.
+    #[inline]
     fn keep_bounds(&mut self) {
+        if self.bytes() > self.bytes_max {
+            self.make_room();
+        }
+    }
+
+    /// Beyond the bound the oldest connections without a recording go.
+    #[cold]
+    fn make_room(&mut self) {
         let mut tries = self.order.len();
         while self.bytes() > self.bytes_max && tries > 0 {
             tries -= 1;
