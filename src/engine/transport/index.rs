@@ -76,9 +76,11 @@ impl Index {
             let Some([places @ .., beyond]) = self.groups.get(at) else {
                 return;
             };
-            for place in places.iter().filter(|place| **place >> NUMBER_BITS == tag) {
-                if let Some(id) = Id::new(place & NUMBER_MAX) {
-                    visit(id);
+            for place in *places {
+                // Of another tag, something is left above the number.
+                match Id::new(place ^ tag) {
+                    Some(id) if id.get() <= NUMBER_MAX => visit(id),
+                    _ => {}
                 }
             }
             if *beyond == 0 {
@@ -90,7 +92,7 @@ impl Index {
 
     /// Adds a flow; false when there is no room.
     pub(super) fn insert(&mut self, key: KeyHash, id: Id) -> bool {
-        let number = tag(key) << NUMBER_BITS | id.get();
+        let number = tag(key) | id.get();
         let there = id.get() <= NUMBER_MAX && self.replace(key, NOBODY, number, 1);
         self.len += usize::from(there);
         there
@@ -98,7 +100,7 @@ impl Index {
 
     /// Takes a flow out.
     pub(super) fn remove(&mut self, key: KeyHash, id: Id) {
-        let number = tag(key) << NUMBER_BITS | id.get();
+        let number = tag(key) | id.get();
         self.len -= usize::from(self.replace(key, number, NOBODY, -1));
     }
 
@@ -144,9 +146,10 @@ fn groups_of(count: usize) -> Box<[Group]> {
     vec![[0; 4]; count].into()
 }
 
+/// Stands above a number.
 #[inline]
 fn tag(key: KeyHash) -> u32 {
-    (key.mixed() >> 56) as u32
+    ((key.mixed() >> 32) as u32) & !NUMBER_MAX
 }
 
 /// In an empty place.
