@@ -346,20 +346,19 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
             return None;
         };
         let second = seconds(self.now);
-        self.work(id, |reading| {
+        let wants_seen = self.handler.wants_seen();
+        let act = |reading: &mut Reading<'_, S, H>| {
             reading.note_seen(segment, side, second);
             reading.on_segment(segment, side);
-        });
+        };
+        let tell = |flow: &Flow<S>| Self::seen(flow, id, side, opens);
+        let seen = self.work_and(id, act, wants_seen.then_some(tell));
         self.keep_bounds();
-        match self.handler.wants_seen() {
-            true => self.seen(id, side, opens),
-            false => None,
-        }
+        seen
     }
 
     /// What a segment was to its flow, if its frame may be worth keeping.
-    fn seen(&self, id: Id, side: Side, opens: bool) -> Option<Seen> {
-        let flow = self.table.flows.get(id)?;
+    fn seen(flow: &Flow<S>, id: Id, side: Side, opens: bool) -> Option<Seen> {
         let undecided = match flow.class {
             Class::Handshake | Class::Undecided | Class::Watched => true,
             // It speaks something that is read, and no name was met yet.
@@ -413,15 +412,28 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
 
     /// Lets `act` work on a flow, and keeps account of what that changed.
     fn work(&mut self, id: Id, act: impl FnOnce(&mut Reading<'_, S, H>)) {
-        let Some(flow) = self.table.flows.get_mut(id) else {
-            return;
-        };
+        self.work_and(id, act, None::<fn(&Flow<S>) -> Option<()>>);
+    }
+
+    /// The same, and what `tell` says of the flow then; it is in memory that is near.
+    #[inline]
+    fn work_and<T>(
+        &mut self,
+        id: Id,
+        act: impl FnOnce(&mut Reading<'_, S, H>),
+        tell: Option<impl FnOnce(&Flow<S>) -> Option<T>>,
+    ) -> Option<T> {
+        let flow = self.table.flows.get_mut(id)?;
         let before = Waiting::of(flow);
         let mut reading = Reading::new(flow, self.now, self.counters, self.handler);
         act(&mut reading);
         let (told, closed) = (reading.has_told(), reading.has_closed());
         let waits = before.is_some() || flow.is_waiting();
-        if !flow.is_closed() && (closed || flow.is_finished()) {
+        let closes = !flow.is_closed() && (closed || flow.is_finished());
+        if !(closes || waits || told) {
+            return tell?(flow);
+        }
+        if closes {
             self.close(id);
         }
         if waits {
@@ -430,6 +442,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         if told {
             self.note_state(id);
         }
+        tell?(self.table.flows.get(id)?)
     }
 
     /// The connection is over: what is left only keeps late duplicates from looking new.
