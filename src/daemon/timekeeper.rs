@@ -253,15 +253,18 @@ impl Evener {
     pub fn even(&mut self, wall: Timestamp, clocks: impl FnOnce() -> Moment) -> Timestamp {
         self.follow();
         let near = Timestamp::from_nanos(wall.as_nanos().saturating_add_signed(self.ahead));
-        let off = near.as_nanos().abs_diff(self.last.as_nanos());
-        self.last = if off < NEAR_NANOS {
-            near
-        } else {
-            let now = clocks();
-            self.keeper.look_after(Some(self.last), now);
-            self.follow();
-            self.times.by_any(wall, now.uptime)
-        };
+        if near.as_nanos().abs_diff(self.last.as_nanos()) >= NEAR_NANOS {
+            return self.even_by(wall, clocks());
+        }
+        self.last = near;
+        near
+    }
+
+    #[cold]
+    fn even_by(&mut self, wall: Timestamp, now: Moment) -> Timestamp {
+        self.keeper.look_after(Some(self.last), now);
+        self.follow();
+        self.last = self.times.by_any(wall, now.uptime);
         self.last
     }
 
