@@ -28,7 +28,8 @@
 //! - **Checksums.** A wrong one drops a segment only from a side that has shown right ones: on its
 //!   sender's own machine, every one is unfinished. They are verified where a decoy could gain
 //!   something: on SYN, FIN and RST, on all that a client sends, and on a server's bytes unless
-//!   they are bulk in order, which is most of the traffic and where only a body would differ.
+//!   they are in order and within a body, or in bulk where nobody waits for an answer. That is most
+//!   of the traffic, and only a body would differ.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -123,6 +124,10 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             self.counters.duplicate_bytes += segment.payload.len() as u64;
             return;
         }
+        let is_next = self.is_next(segment, side);
+        if is_next && self.passes_over(segment, side) {
+            return;
+        }
         if self.is_decoy(segment, side) {
             self.counters.tcp_checksum_wrong += 1;
             return;
@@ -134,7 +139,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         if !self.flow.stream(side.other()).bytes.is_known() {
             self.start_other(segment, side);
         }
-        if self.is_next(segment, side) {
+        if is_next {
             let acked = self.acked(segment, side);
             if !self.is_early(side, acked) {
                 return self.deliver(segment, side, acked);
@@ -181,20 +186,44 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         }
     }
 
-    fn deliver(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {
-        if !self.pass_over(segment, side) {
-            self.tell(segment, side, acked);
+    /// Takes a server's next bytes, if all there is to do is to count them: most bytes of most
+    /// connections are a body's.
+    fn passes_over(&mut self, segment: &Segment<'_>, side: Side) -> bool {
+        let direction = self.flow.direction(side);
+        let asked = &self.flow.stream(side.other()).bytes;
+        if direction != Direction::ToClient || !asked.is_known() {
+            return false;
         }
+        let early = self.is_early(side, self.acked(segment, side));
+        if early || self.flow.refuses(side, segment) {
+            return false;
+        }
+        self.pass_over(direction, segment, side)
+    }
+
+    fn deliver(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {
+        let direction = self.flow.direction(side);
+        if direction == Direction::ToServer && self.pass_over(direction, segment, side) {
+            return;
+        }
+        self.tell(segment, side, acked);
         let stream = self.flow.stream_mut(side);
         stream.bytes.advance(segment.payload.len());
     }
 
-    /// Most bytes of most connections are a body's.
-    fn pass_over(&mut self, segment: &Segment<'_>, side: Side) -> bool {
-        let direction = self.flow.direction(side);
-        let offset = self.flow.stream(side).bytes.next();
-        let state = self.flow.state.as_mut();
-        state.is_some_and(|state| state.pass_over(direction, offset, segment.payload))
+    fn pass_over(&mut self, direction: Direction, segment: &Segment<'_>, side: Side) -> bool {
+        let Some(state) = &mut self.flow.state else {
+            return false;
+        };
+        let bytes = match side {
+            Side::Low => &mut self.flow.low.bytes,
+            Side::High => &mut self.flow.high.bytes,
+        };
+        let passed = state.pass_over(direction, bytes.next(), segment.payload);
+        if passed {
+            bytes.advance(segment.payload.len());
+        }
+        passed
     }
 
     fn tell(&mut self, segment: &Segment<'_>, side: Side, acked: Option<u64>) {
