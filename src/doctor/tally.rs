@@ -116,7 +116,7 @@ impl Tally {
             self.counts.segments += 1;
             self.twins.note(packet, frame.time);
             self.on_segment(&segment);
-        } else if segment.syn && segment.ack.is_none() {
+        } else if segment.syn() && segment.ack.is_none() {
             *self.counts.other_ports.entry(dst).or_default() += 1;
         }
     }
@@ -134,7 +134,7 @@ impl Tally {
             return;
         }
         sides.to += 1;
-        sides.acknowledging += u64::from(segment.ack.is_some() && !segment.rst);
+        sides.acknowledging += u64::from(segment.ack.is_some() && !segment.rst());
         sides.tls += u64::from(matches!(segment.payload, [0x14..=0x17, 3, 0..=4, ..]));
     }
 
@@ -154,7 +154,7 @@ impl Tally {
         ) {
             (true, false) => false,
             (false, true) => true,
-            _ if segment.syn => segment.ack.is_none(),
+            _ if segment.syn() => segment.ack.is_none(),
             _ => dst.port() < src.port(),
         }
     }

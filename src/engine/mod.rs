@@ -440,7 +440,7 @@ impl<K: EventSink> Way<'_, K> {
 /// Which way a segment goes, by its ports. A scanner's SYN or reset needs no connection.
 #[inline]
 fn count_direction(segment: &Segment<'_>, [from, to]: [bool; 2], counters: &mut Counters) {
-    if segment.syn || segment.rst {
+    if segment.opens_or_resets() {
         return;
     }
     let towards = to && (!from || segment.dst_port() < segment.src_port());

@@ -63,8 +63,8 @@ impl Signs {
     /// What a segment says.
     pub(crate) fn of(segment: &Segment<'_>, seen: Seen) -> Self {
         Self {
-            fin: segment.fin.then_some(seen.side),
-            reset: segment.rst,
+            fin: segment.fin().then_some(seen.side),
+            reset: segment.rst(),
             over: seen.over,
         }
     }

@@ -111,7 +111,7 @@ impl<S> Flow<S> {
             links: Links::default(),
             state: None,
         };
-        if segment.syn {
+        if segment.syn() {
             flow.open(side, segment);
         } else {
             flow.flags = Flags::MIDSTREAM;
@@ -239,7 +239,7 @@ impl<S> Flow<S> {
         known.is_same_network(seen)
             || (known.is_unknown() && self.origin(side.other()).is_same_network(seen))
             || (known.may_be(seen)
-                && (segment.syn || self.distance(side, segment) < STRANGE_DISTANCE_MAX))
+                && (segment.syn() || self.distance(side, segment) < STRANGE_DISTANCE_MAX))
     }
 
     /// Whether one of its sides was seen where the segment was.
@@ -274,7 +274,7 @@ impl<S> Flow<S> {
     /// Whether no host of this connection takes a segment, because of what it acknowledges. Says
     /// nothing of a connection whose start was not seen.
     pub(super) fn refuses(&self, side: Side, segment: &Segment<'_>) -> bool {
-        if segment.syn || segment.rst || self.flags.contains(Flags::MIDSTREAM) {
+        if segment.opens_or_resets() || self.flags.contains(Flags::MIDSTREAM) {
             return false;
         }
         let theirs = &self.stream(side.other()).bytes;
@@ -297,7 +297,7 @@ impl<S> Flow<S> {
 /// Who the client is: a SYN comes from the client, a SYN with ACK from the server; else the lower
 /// port is the server's.
 fn guess_client(segment: &Segment<'_>, sender: Side) -> Side {
-    let from_client = match (segment.syn, segment.ack) {
+    let from_client = match (segment.syn(), segment.ack) {
         (true, None) => true,
         (true, Some(_)) => false,
         (false, _) => segment.src_port() > segment.dst_port(),

@@ -330,13 +330,13 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
 
     fn on_segment(&mut self, segment: &Segment<'_>, sender: Sender) -> Option<Seen> {
         let Sender { key, side } = sender;
-        let found = match segment.syn {
+        let found = match segment.syn() {
             true => self.find_opened(key, side, segment),
             false => self.table.find(key, side, segment),
         };
         // A single byte on an unknown connection is a keep-alive's, not the stream's.
-        let opens = segment.syn || segment.payload.len() > 1;
-        let opens = found.is_none() && opens && !segment.rst;
+        let opens = segment.syn() || segment.payload.len() > 1;
+        let opens = found.is_none() && opens && !segment.rst();
         let found = match opens {
             true => self.open(key, side, segment),
             false => found,
@@ -397,7 +397,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         }
         self.make_room_for_flow();
         self.counters.flows_opened += 1;
-        self.counters.flows_midstream += u64::from(!segment.syn);
+        self.counters.flows_midstream += u64::from(!segment.syn());
         let table = &mut *self.table;
         table.born = table.born.wrapping_add(1);
         let mut flow = Flow::begin(key, side, segment);

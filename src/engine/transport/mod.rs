@@ -34,7 +34,7 @@ pub use datagram::{Datagram, DatagramError};
 pub(crate) use flow_key::KeyHasher;
 pub use flow_key::{FlowKey, Sender};
 pub use flow_table::{EXPECTED_MAX, Expected, FlowTable};
-pub use segment::{Ends, Segment, SegmentError};
+pub use segment::{ControlBits, Ends, Segment, SegmentError};
 pub use seq::SeqNum;
 pub use tuple::{Direction, FiveTuple};
 

@@ -23,22 +23,44 @@ pub struct Segment<'a> {
     pub seq: SeqNum,
     /// The next byte that the sender expects.
     pub ack: Option<SeqNum>,
-    /// Opens a connection.
-    pub syn: bool,
-    /// Nothing comes after its payload.
-    pub fin: bool,
-    /// Resets the connection.
-    pub rst: bool,
-    /// Window as on the wire, before scaling.
-    pub window: u16,
-    /// How far behind `payload_seq` its urgent byte stands, which may be beyond the payload.
-    pub urgent: Option<u16>,
+    /// What it is beside bytes and an acknowledgement.
+    pub control: ControlBits,
+    /// Its urgent pointer, which says something only with [`ControlBits::URG`].
+    pub urgent_pointer: u16,
     /// Its bytes.
     pub payload: &'a [u8],
     /// Bytes of the payload that the snap length cut off.
     pub missing: u32,
     /// Header and payload, as the checksum covers them.
     pub(super) bytes: &'a [u8],
+}
+
+/// Control bits of a segment (RFC 9293 §3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlBits(u8);
+
+impl ControlBits {
+    /// Nothing comes after the payload.
+    pub const FIN: Self = Self(1);
+    /// Opens a connection.
+    pub const SYN: Self = Self(2);
+    /// Resets the connection.
+    pub const RST: Self = Self(4);
+    /// One of its bytes is urgent.
+    pub const URG: Self = Self(32);
+    const ACK: Self = Self(16);
+
+    /// Whether any of `bits` is set.
+    #[inline]
+    pub const fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
 }
 
 /// Sender and receiver of a segment.
@@ -90,41 +112,17 @@ impl<'a> Segment<'a> {
     /// What a header that holds together says.
     #[inline]
     fn read(ends: Ends<'a>, header: &[u8; HEADER], payload: &'a [u8], bytes: &'a [u8]) -> Self {
-        let [
-            _,
-            _,
-            _,
-            _,
-            e,
-            f,
-            g,
-            h,
-            i,
-            j,
-            k,
-            l,
-            _,
-            bits,
-            m,
-            n,
-            _,
-            _,
-            q,
-            r,
-        ] = *header;
+        let [_, _, _, _, e, f, g, h, i, j, k, l, _, control, rest @ ..] = *header;
+        let [_, _, _, _, high, low] = rest;
+        let control = ControlBits(control);
         Self {
             scope: Scope::default(),
             hops: 0,
             ends,
             seq: SeqNum(u32::from_be_bytes([e, f, g, h])),
-            ack: (bits & ACK != 0).then(|| SeqNum(u32::from_be_bytes([i, j, k, l]))),
-            syn: bits & SYN != 0,
-            fin: bits & FIN != 0,
-            rst: bits & RST != 0,
-            window: u16::from_be_bytes([m, n]),
-            // The pointer means the byte behind the urgent one, everywhere but in the standard
-            // (RFC 6093 §3.1); Linux takes 0 for the first byte all the same.
-            urgent: (bits & URG != 0).then(|| u16::from_be_bytes([q, r]).saturating_sub(1)),
+            ack: (control.has(ControlBits::ACK)).then(|| SeqNum(u32::from_be_bytes([i, j, k, l]))),
+            control,
+            urgent_pointer: u16::from_be_bytes([high, low]),
             payload,
             missing: 0,
             bytes,
@@ -158,14 +156,54 @@ impl<'a> Segment<'a> {
         }
     }
 
+    /// Opens a connection.
+    #[inline]
+    pub fn syn(&self) -> bool {
+        self.control.has(ControlBits::SYN)
+    }
+
+    /// Nothing comes after its payload.
+    #[inline]
+    pub fn fin(&self) -> bool {
+        self.control.has(ControlBits::FIN)
+    }
+
+    /// Resets the connection.
+    #[inline]
+    pub fn rst(&self) -> bool {
+        self.control.has(ControlBits::RST)
+    }
+
+    /// Opens a connection or resets one.
+    #[inline]
+    pub fn opens_or_resets(&self) -> bool {
+        self.control.has(ControlBits::SYN.and(ControlBits::RST))
+    }
+
+    /// Opens a connection or ends one.
+    #[inline]
+    pub(super) fn opens_or_ends(&self) -> bool {
+        let ends = ControlBits::FIN.and(ControlBits::RST);
+        self.control.has(ControlBits::SYN.and(ends))
+    }
+
+    /// How far behind `payload_seq` its urgent byte stands, which may be beyond the payload.
+    ///
+    /// The pointer means the byte behind the urgent one, everywhere but in the standard (RFC 6093
+    /// §3.1); Linux takes 0 for the first byte all the same.
+    pub fn urgent(&self) -> Option<u16> {
+        let is_urgent = self.control.has(ControlBits::URG);
+        is_urgent.then(|| self.urgent_pointer.saturating_sub(1))
+    }
+
     /// Number of the first payload byte: a SYN takes one number before it.
     pub fn payload_seq(&self) -> SeqNum {
-        self.seq.plus(u32::from(self.syn))
+        self.seq.plus(u32::from(self.syn()))
     }
 
     /// How many sequence numbers it takes: payload, SYN and FIN (RFC 9293 §3.3.1, SEG.LEN).
     pub fn segment_len(&self) -> usize {
-        self.payload.len() + usize::from(self.syn) + usize::from(self.fin)
+        self.payload.len() + usize::from(self.syn()) + usize::from(self.fin())
     }
 
     /// What its checksum says. A segment that the snap length cut cannot be verified. Reads every
@@ -196,8 +234,3 @@ impl std::error::Error for SegmentError {}
 
 /// Bytes of a header without options.
 const HEADER: usize = 20;
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
-const URG: u8 = 32;

@@ -123,12 +123,12 @@ impl Play {
 
     fn open(&mut self) -> &mut Self {
         self.feed(Segment {
-            syn: true,
+            control: ControlBits::SYN,
             ack: None,
             ..from_client(0)
         });
         self.feed(Segment {
-            syn: true,
+            control: ControlBits::SYN,
             ack: Some(SeqNum(ISN + 1)),
             ..from_server(0)
         })
@@ -170,11 +170,8 @@ fn blank(src: &str, dst: &str, seq: u32) -> Segment<'static> {
         ends: ends(src, dst),
         seq: SeqNum(seq),
         ack: None,
-        syn: false,
-        fin: false,
-        rst: false,
-        window: 1000,
-        urgent: None,
+        control: ControlBits::default(),
+        urgent_pointer: 0,
         payload: b"",
         missing: 0,
         bytes: b"",
@@ -282,7 +279,7 @@ fn sequence_numbers_wrap() {
     let mut play = Play::new();
     let start = u32::MAX - 2;
     play.feed(Segment {
-        syn: true,
+        control: ControlBits::SYN,
         ..blank(CLIENT, SERVER, start)
     });
     for (at, payload) in [(1u32, "abc"), (4, "def"), (7, "ghi")] {
@@ -299,7 +296,7 @@ fn sequence_numbers_wrap() {
 fn data_in_the_syn_come_first() {
     let mut play = Play::new();
     play.feed(Segment {
-        syn: true,
+        control: ControlBits::SYN,
         ack: None,
         payload: b"abc",
         ..from_client(0)
@@ -312,7 +309,7 @@ fn data_in_the_syn_come_first() {
 fn a_fin_before_the_last_data_ends_the_stream_after_them() {
     let mut play = Play::new();
     play.open().feed(Segment {
-        fin: true,
+        control: ControlBits::FIN,
         ..from_client(4)
     });
     assert_eq!(play.requests(), "");
@@ -381,7 +378,7 @@ fn an_answer_to_a_request_that_was_lost_is_read_after_a_moment() {
 fn one_direction_alone_is_read() {
     let mut play = Play::new();
     play.feed(Segment {
-        syn: true,
+        control: ControlBits::SYN,
         ack: None,
         ..from_client(0)
     });
@@ -389,7 +386,7 @@ fn one_direction_alone_is_read() {
     assert_eq!(play.requests(), "abcdef");
     let mut play = Play::new();
     play.feed(Segment {
-        syn: true,
+        control: ControlBits::SYN,
         ack: Some(SeqNum(ISN + 1)),
         ..from_server(0)
     });
@@ -414,14 +411,14 @@ fn a_reset_where_the_stream_is_ends_it_and_one_elsewhere_does_not() {
     let mut play = Play::new();
     play.open().client(1, "abc");
     play.feed(Segment {
-        rst: true,
+        control: ControlBits::RST,
         ..from_client(4_000_000_000)
     });
     play.client(4, "def");
     assert_eq!(play.requests(), "abcdef");
     assert_eq!(play.counters.out_of_window, 1);
     play.feed(Segment {
-        rst: true,
+        control: ControlBits::RST,
         ..from_client(7)
     });
     play.pass(RESET_WAIT);
@@ -434,7 +431,7 @@ fn the_same_ports_after_an_end_are_a_new_connection() {
     let mut play = Play::new();
     play.open().client(1, "first");
     play.feed(Segment {
-        syn: true,
+        control: ControlBits::SYN,
         ack: None,
         ..from_client(70_000)
     });
@@ -457,7 +454,7 @@ fn acknowledgements_and_resets_of_nobody_open_no_flow() {
     let mut play = Play::new();
     play.client(1, "");
     play.feed(Segment {
-        rst: true,
+        control: ControlBits::RST,
         ..from_client(1)
     });
     assert!(play.table.is_empty());
@@ -472,7 +469,7 @@ fn the_bound_on_memory_takes_what_says_least_and_oldest_first() {
     play.open().client(1, "watched half");
     for port in 1..60_000u16 {
         let mut segment = blank(&format!("198.51.100.7:{port}"), SERVER, 1);
-        segment.syn = true;
+        segment.control = ControlBits::SYN;
         play.feed(segment);
         assert!(play.table.heap_bytes() <= limit);
     }
@@ -485,8 +482,9 @@ fn the_bound_on_memory_takes_what_says_least_and_oldest_first() {
 /// A million half requests of 150 bytes must fit into 256 MiB.
 #[test]
 fn the_urgent_byte_is_no_part_of_the_stream_wherever_it_comes() {
-    let urgent = |at, payload: &'static str, place| Segment {
-        urgent: Some(place),
+    let urgent = |at, payload: &'static str, place: u16| Segment {
+        control: ControlBits::URG,
+        urgent_pointer: place + 1,
         ..saying(payload, from_client(at))
     };
     for order in [[0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0]] {
@@ -512,7 +510,8 @@ fn the_urgent_byte_is_no_part_of_the_stream_wherever_it_comes() {
 fn an_urgent_byte_that_never_comes_is_not_waited_for() {
     let mut play = Play::new();
     play.open().feed(Segment {
-        urgent: Some(1000),
+        control: ControlBits::URG,
+        urgent_pointer: 1001,
         ..saying("abc", from_client(1))
     });
     play.pass(HOLE_WAIT).pass(HOLE_WAIT).client(4, "def");
@@ -640,7 +639,7 @@ proptest! {
         // Whatever is left over comes at the end, in order: nothing is missing.
         cuts.extend((0..bytes.len()).step_by(50).map(|at| (at, 50)));
         let mut play = Play::new();
-        play.feed(Segment { syn: true, ..blank(CLIENT, SERVER, isn) });
+        play.feed(Segment { control: ControlBits::SYN, ..blank(CLIENT, SERVER, isn) });
         for (start, length) in cuts {
             let piece = &bytes[start..(start + length).min(bytes.len())];
             play.feed(Segment {
@@ -666,9 +665,11 @@ proptest! {
         let mut play = Play::within(Limits { memory_bytes: limit });
         for (seq, ack, [syn, fin, rst, cut], length, client, seconds) in segments {
             let (src, dst) = if client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+            let bits = [(syn, ControlBits::SYN), (fin, ControlBits::FIN), (rst, ControlBits::RST)];
+            let set = bits.into_iter().filter(|(is_set, _)| *is_set);
             play.feed(Segment {
                 ack: ack.map(SeqNum),
-                syn, fin, rst,
+                control: set.fold(ControlBits::default(), |all, (_, bit)| all.and(bit)),
                 missing: if cut { 100 } else { 0 },
                 payload: &payload[..length],
                 ..blank(src, dst, seq)

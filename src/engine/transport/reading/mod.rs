@@ -153,7 +153,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     /// Of a connection whose start was seen, the first acknowledgement tells where the other side
     /// starts, though its SYN was missed.
     fn start_other(&mut self, segment: &Segment<'_>, side: Side) {
-        let plain = !segment.syn && !segment.rst && !self.flow.flags.contains(Flags::MIDSTREAM);
+        let plain = !segment.opens_or_resets() && !self.flow.flags.contains(Flags::MIDSTREAM);
         if let Some(ack) = segment.ack.filter(|_| plain) {
             self.flow.stream_mut(side.other()).bytes.start_at(ack);
         }
@@ -162,9 +162,9 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     /// Whether a segment is the next bytes and nothing else: nearly all that carry any are.
     fn is_next(&self, segment: &Segment<'_>, side: Side) -> bool {
         let stream = self.flow.stream(side);
-        let plain = !(segment.syn || segment.fin || segment.rst) && segment.missing == 0;
-        plain
-            && segment.urgent.is_none()
+        !segment.opens_or_ends()
+            && segment.urgent().is_none()
+            && segment.missing == 0
             && !segment.payload.is_empty()
             && stream.bytes.is_open()
             && stream.bytes.distance(segment.seq) == 0
@@ -250,7 +250,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     fn on_odd_segment(&mut self, segment: &Segment<'_>, side: Side) {
         self.set_tuple(side, segment.tuple());
         let before = Side::BOTH.map(|side| Mark::of(self.flow.stream(side)));
-        if segment.rst {
+        if segment.rst() {
             self.on_reset(segment, side);
         } else {
             self.on_bytes(segment, side);
@@ -278,7 +278,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     }
 
     fn is_worth_verifying(&self, segment: &Segment<'_>, side: Side) -> bool {
-        if segment.syn || segment.fin || segment.rst || self.flow.is_waiting() {
+        if segment.opens_or_ends() || self.flow.is_waiting() {
             return true;
         }
         let bulk = self.flow.direction(side) == Direction::ToClient
@@ -291,7 +291,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
     // ── bytes ──
 
     fn on_bytes(&mut self, segment: &Segment<'_>, side: Side) {
-        if segment.payload.is_empty() && !segment.fin && segment.missing == 0 {
+        if segment.payload.is_empty() && !segment.fin() && segment.missing == 0 {
             return;
         }
         let bytes = &mut self.flow.stream_mut(side).bytes;
@@ -313,7 +313,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             flags: self.note_overlap(segment, side, offset),
             early: self.is_early(side, acked),
         };
-        if let Some(place) = segment.urgent {
+        if let Some(place) = segment.urgent() {
             let bytes = &mut self.flow.stream_mut(side).bytes;
             bytes.mark_urgent(offset.saturating_add(u64::from(place)));
         }
@@ -325,7 +325,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
         if offset > self.flow.stream(side).bytes.next() {
             self.release(side); // a SYN's data, now that more follows it
         }
-        if segment.syn || stamp.early {
+        if segment.syn() || stamp.early {
             self.keep(segment, side, offset, stamp);
         } else {
             let is_next = offset <= self.flow.stream(side).bytes.next();
@@ -335,7 +335,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
             });
             self.release(side);
         }
-        if segment.fin {
+        if segment.fin() {
             let length = segment.payload.len() as u64 + u64::from(segment.missing);
             let end = offset.saturating_add(length);
             self.with_stream(side, |bytes, sink| {
@@ -440,8 +440,8 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Reading<'a, S, H> {
 
 /// Whether a segment is more than an acknowledgement or a SYN, of which the numbers have been noted.
 fn has_more_than_syn(segment: &Segment<'_>) -> bool {
-    let bytes = !segment.payload.is_empty() || (segment.syn && segment.missing > 0);
-    bytes || segment.fin || segment.rst
+    let bytes = !segment.payload.is_empty() || (segment.syn() && segment.missing > 0);
+    bytes || segment.fin() || segment.rst()
 }
 
 /// How far a direction had got.

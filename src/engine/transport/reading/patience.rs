@@ -25,7 +25,7 @@ impl<S: FlowState, H: StreamHandler<S>> Reading<'_, S, H> {
         } else if distance > 0 {
             bytes.revive();
             self.release(side);
-        } else if segment.syn && bytes.is_open() {
+        } else if segment.syn() && bytes.is_open() {
             bytes.drop_waiting(); // a SYN's data, which the server did not take
         }
     }
