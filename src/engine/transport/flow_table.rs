@@ -16,7 +16,6 @@
 //! (`room`).
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 
 use crate::counters::Counters;
 use crate::frame::Timestamp;
@@ -28,6 +27,7 @@ use crate::transport::index::Index;
 use crate::transport::queue::{Class, Queues};
 use crate::transport::reading::Reading;
 use crate::transport::slab::{Id, Slab};
+use crate::transport::timers::Timers;
 use crate::transport::{Attention, FiveTuple, FlowState, Seen, Segment, StreamHandler};
 
 pub use ahead::{EXPECTED_MAX, Expected};
@@ -43,8 +43,7 @@ pub struct FlowTable<S> {
     /// Flows that there ever were.
     born: u32,
     queues: Queues,
-    /// When what waits in which direction of which flow has waited long enough.
-    timers: BTreeSet<(Timestamp, Id, Side)>,
+    timers: Timers,
     limits: Limits,
     /// How many flows may be handshakes, and how many over.
     hollow_max: usize,
@@ -66,7 +65,7 @@ impl<S: FlowState> FlowTable<S> {
             flows: Slab::default(),
             born: 0,
             queues: Queues::default(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             limits,
             hollow_max: flows_max / HOLLOW_MEMORY_DIVISOR,
             waiting: 0,
@@ -90,7 +89,7 @@ impl<S: FlowState> FlowTable<S> {
     pub fn heap_bytes(&self) -> usize {
         self.flows.heap_bytes()
             + self.index.heap_bytes()
-            + self.timers.len() * TIMER_BYTES
+            + self.timers.heap_bytes()
             + self.waiting
             + self.held
     }
@@ -205,7 +204,7 @@ impl<S: FlowState> FlowTable<S> {
         self.flows = Slab::default();
         self.index.clear();
         self.queues = Queues::default();
-        self.timers.clear();
+        self.timers = Timers::default();
         (self.waiting, self.held) = (0, 0);
     }
 
@@ -472,8 +471,8 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         let deadlines = before.deadlines.into_iter().zip(after.deadlines);
         for (side, (before, after)) in Side::BOTH.into_iter().zip(deadlines) {
             if before != after {
-                before.map(|deadline| table.timers.remove(&(deadline, id, side)));
-                after.map(|deadline| table.timers.insert((deadline, id, side)));
+                let timer = |deadline| (deadline, id, side);
+                table.timers.change(before.map(timer), after.map(timer));
             }
         }
     }
@@ -510,7 +509,8 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         table.waiting -= waiting.bytes;
         table.held -= flow.held as usize;
         for (side, deadline) in Side::BOTH.into_iter().zip(waiting.deadlines) {
-            deadline.map(|deadline| table.timers.remove(&(deadline, id, side)));
+            let timer = deadline.map(|deadline| (deadline, id, side));
+            table.timers.change(timer, None);
         }
         if let Some(state) = flow.state {
             self.handler.on_close(self.now, state, self.counters);
@@ -528,17 +528,16 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         }
     }
 
+    #[inline]
     fn expire_timers(&mut self) {
-        if !self.table.timers.is_empty() {
-            self.expire_some_timers();
+        if self.table.timers.are_due(self.now) {
+            self.expire_due_timers();
         }
     }
 
-    fn expire_some_timers(&mut self) {
-        while let Some((deadline, id, side)) = self.table.timers.first().copied() {
-            if deadline > self.now {
-                return;
-            }
+    #[cold]
+    fn expire_due_timers(&mut self) {
+        while let Some((_, id, side)) = self.table.timers.due(self.now) {
             self.work(id, |reading| reading.on_deadline(side));
         }
     }
@@ -574,5 +573,3 @@ fn seconds(time: Timestamp) -> u32 {
 
 /// What the allocator adds to what is held for a flow: its header, and rounding.
 const ALLOCATION_BYTES: usize = 16;
-/// A timer in a half-full node of its tree.
-const TIMER_BYTES: usize = 48;

@@ -25,6 +25,7 @@ mod reading;
 mod segment;
 mod seq;
 mod slab;
+mod timers;
 mod tuple;
 mod waiting;
 

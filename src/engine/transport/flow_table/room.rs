@@ -86,7 +86,7 @@ impl<S: FlowState, H: StreamHandler<S>> Run<'_, S, H> {
             }
         }
         while self.table.waiting > self.table.limits.memory_bytes / REORDER_MEMORY_DIVISOR {
-            let Some((_, id, side)) = self.table.timers.first().copied() else {
+            let Some((_, id, side)) = self.table.timers.first() else {
                 break;
             };
             self.work(id, |reading| reading.make_room(side));
