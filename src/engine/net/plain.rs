@@ -5,7 +5,7 @@
 //! holds the two against each other. It is there because most of what a mirror shows is for ports
 //! that are not read, and must cost next to nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::frame::{Frame, LinkType};
 use crate::link::Scope;
@@ -185,21 +185,16 @@ impl<'a> Plain<'a> {
 
     /// Sender and receiver.
     pub fn ends(&self) -> (SocketAddr, SocketAddr) {
-        let (src, dst) = match self.header {
-            Header::V4([.., a, b, c, d, e, f, g, h]) => {
-                let (src, dst) = (Ipv4Addr::new(*a, *b, *c, *d), Ipv4Addr::new(*e, *f, *g, *h));
-                (IpAddr::V4(src), IpAddr::V4(dst))
+        match self.wire_ends() {
+            WireEnds::V4(src, dst) => {
+                let end = |end: u64| (Ipv4Addr::from_bits((end >> 16) as u32), end as u16);
+                (end(src).into(), end(dst).into())
             }
-            Header::V6([_, _, _, _, _, _, _, _, addresses @ ..]) => {
-                let address = |from| {
-                    let octets = addresses.get(from..).and_then(<[u8]>::first_chunk::<16>);
-                    IpAddr::V6(Ipv6Addr::from(*octets.unwrap_or(&[0; 16])))
-                };
-                (address(0), address(16))
+            WireEnds::V6(src, dst) => {
+                let end = |(address, port)| (Ipv6Addr::from_bits(address), port);
+                (end(src).into(), end(dst).into())
             }
-        };
-        let src = SocketAddr::new(src, self.src_port());
-        (src, SocketAddr::new(dst, self.dst_port()))
+        }
     }
 
     /// Routers that it may still pass (TTL, hop limit).
