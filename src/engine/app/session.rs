@@ -83,6 +83,10 @@ impl FlowState for Session {
         }
     }
 
+    fn outlives_its_connection(&self) -> bool {
+        matches!(self.state, State::Tls(_)) // its keys may come
+    }
+
     fn pass_over(&mut self, direction: Direction, offset: u64, bytes: &[u8]) -> bool {
         match &mut self.state {
             State::Over => true,

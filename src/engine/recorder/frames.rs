@@ -30,6 +30,14 @@ impl Blocks {
         blocks * BLOCK_BYTES + self.held * HELD_BYTES
     }
 
+    /// Gives memory back when nobody has a block; one page is kept for the next.
+    pub(super) fn give_back(&mut self) {
+        if self.pages.len() > 1 {
+            self.pages.truncate(1);
+            self.free = (0..PAGE_BLOCKS as Block).rev().collect();
+        }
+    }
+
     fn take(&mut self) -> Block {
         match self.free.pop() {
             Some(block) => block,

@@ -194,7 +194,8 @@ impl Recorder {
         self.keep_bounds();
     }
 
-    /// Puts a frame into its track if that is all there is to do, as with most.
+    /// Puts a frame into its track if that is all there is to do, as with most. A connection that
+    /// is settled without a visit needs none.
     fn push(&mut self, place: &Place, frame: &KeptFrame<'_>) -> bool {
         let Self { tracks, blocks, .. } = self;
         let is_more = place.opens || place.fragments != 0;
@@ -203,7 +204,11 @@ impl Recorder {
                 track.note(frame.time, place.signs);
                 track.push(frame, blocks);
             }
+            None if place.signs.settled => return true,
             _ => return false,
+        }
+        if place.signs.settled {
+            self.forget(place.tag);
         }
         self.keep_bounds();
         true
@@ -497,7 +502,12 @@ impl Recorder {
             }
         }
         if self.tracks.is_empty() {
-            self.blocks = Blocks::default(); // gives the memory back
+            self.blocks.give_back();
+        }
+        if self.order.len() > 2 * self.tracks.len() + GONE_MAX {
+            let tracks = &self.tracks;
+            self.order
+                .retain(|(tag, number)| tracks.get(tag).is_some_and(|one| one.number == *number));
         }
     }
 
@@ -532,5 +542,7 @@ impl Recorder {
     }
 }
 
+/// Tracks that are gone and still stand in their order, beside as many as there are.
+const GONE_MAX: usize = 64;
 /// What a frame takes in a file beside its bytes.
 const FRAME_OVERHEAD_BYTES: u64 = 32;

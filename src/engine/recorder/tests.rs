@@ -393,3 +393,41 @@ fn a_connection_that_turns_out_to_be_another_brings_its_frames_along() {
         ]
     );
 }
+
+fn settled(tag: u64) -> Place {
+    let signs = Signs {
+        settled: true,
+        ..over(tag).signs
+    };
+    Place {
+        signs,
+        ..watched(tag)
+    }
+}
+
+#[test]
+fn what_is_settled_without_a_visit_is_forgotten_at_once() {
+    let mut scene = Scene::new();
+    scene.frame(1, 60, watched(1), &[]);
+    for tag in 2..10_000 {
+        scene.frame(1, 1500, watched(tag), &[]);
+        scene.frame(2, 60, over(tag), &[]);
+        assert!(scene.recorder.knows(tag));
+        scene.frame(3, 60, settled(tag), &[]);
+        assert!(!scene.recorder.knows(tag));
+        scene.frame(4, 60, settled(tag), &[]);
+        assert!(!scene.recorder.knows(tag), "a late frame");
+    }
+    assert!(scene.recorder.knows(1));
+    assert_eq!(scene.recorder.dropped(), 0);
+    assert!(scene.recorder.order.len() < 100);
+}
+
+#[test]
+fn what_is_settled_with_a_visit_goes_on_for_late_frames() {
+    let mut scene = Scene::new();
+    scene.frame(1, 60, watched(7), &[5]);
+    scene.frame(2, 60, settled(7), &[]);
+    scene.frame(3, 60, settled(7), &[]);
+    assert!(scene.recorder.knows(7));
+}

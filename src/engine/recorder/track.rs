@@ -57,6 +57,8 @@ pub(crate) struct Signs {
     pub(crate) reset: bool,
     /// The connection is over by now.
     pub(crate) over: bool,
+    /// It is, and nothing more can be told of it.
+    pub(crate) settled: bool,
 }
 
 impl Signs {
@@ -66,6 +68,7 @@ impl Signs {
             fin: segment.fin().then_some(seen.side),
             reset: segment.rst(),
             over: seen.over,
+            settled: seen.settled,
         }
     }
 }

@@ -39,6 +39,7 @@ impl Marks {
     const SHARES_KEY: u8 = 1;
     const UNWATCHED: u8 = 2;
     const WATCHED: u8 = 4;
+    const OUTLIVED: u8 = 8;
 
     /// Whether other flows may have the same key: an older or newer connection of the same ports.
     pub(super) const fn shares_key(self) -> bool {
@@ -47,6 +48,15 @@ impl Marks {
 
     pub(super) fn share_key(&mut self) {
         self.0 |= Self::SHARES_KEY;
+    }
+
+    /// Whether something may still be told of it when it is over.
+    pub(super) const fn is_outlived(self) -> bool {
+        self.0 & Self::OUTLIVED != 0
+    }
+
+    pub(super) fn outlive(&mut self) {
+        self.0 |= Self::OUTLIVED;
     }
 
     /// Whether it ever carried something that is watched.

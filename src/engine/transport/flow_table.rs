@@ -373,6 +373,7 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
             watched,
             opens,
             over: flow.is_closed(),
+            settled: flow.is_closed() && !flow.marks.is_outlived(),
             side: side as usize,
         })
     }
@@ -453,6 +454,9 @@ impl<'a, S: FlowState, H: StreamHandler<S>> Run<'a, S, H> {
         self.counters.reorder_bytes_dropped += flow.drop_waiting();
         table.held -= std::mem::take(&mut flow.held) as usize;
         if let Some(state) = flow.state.take() {
+            if state.outlives_its_connection() {
+                flow.marks.outlive();
+            }
             self.handler.on_close(self.now, state, self.counters);
         }
         table.queues.reclass(&mut table.flows, id, Class::Over);

@@ -108,6 +108,8 @@ pub struct Seen {
     pub opens: bool,
     /// Whether the connection is over by now.
     pub over: bool,
+    /// Whether it is, and nothing more can be told of it.
+    pub settled: bool,
     /// Which of the two sides sent it, 0 or 1.
     pub side: usize,
 }
@@ -149,6 +151,10 @@ pub trait FlowState {
     fn held(&self, direction: Direction) -> &[u8] {
         let _ = direction;
         &[]
+    }
+    /// Whether something may be told of a connection that is over.
+    fn outlives_its_connection(&self) -> bool {
+        false
     }
     /// Takes the next bytes of one direction, from `offset` on, if all there is to do is to count
     /// them: nobody is told, and its costs are as they were. Else false, and nothing has happened.
