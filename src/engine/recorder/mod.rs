@@ -5,7 +5,8 @@
 //!
 //! - what may still become watched waits in one ring for all connections, and is overwritten when
 //!   it did not;
-//! - a watched connection's frames wait in a [`Track`] of its own, its first ones and its last;
+//! - a watched connection's frames wait in a [`Track`] of its own, its first ones and its last, until
+//!   nothing more can be told of it;
 //! - once an event wants them they are told to the listener, and so is each further one.
 //!
 //! A frame of a connection that is known not to be watched is not looked at. Everything has its
