@@ -395,14 +395,9 @@ fn a_connection_that_turns_out_to_be_another_brings_its_frames_along() {
 }
 
 fn settled(tag: u64) -> Place {
-    let signs = Signs {
-        settled: true,
-        ..over(tag).signs
-    };
-    Place {
-        signs,
-        ..watched(tag)
-    }
+    let mut place = over(tag);
+    place.signs.settled = true;
+    place
 }
 
 #[test]

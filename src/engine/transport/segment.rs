@@ -58,7 +58,7 @@ impl ControlBits {
 
     /// Those of both.
     #[must_use]
-    pub const fn and(self, more: Self) -> Self {
+    pub const fn with(self, more: Self) -> Self {
         Self(self.0 | more.0)
     }
 }
@@ -120,7 +120,9 @@ impl<'a> Segment<'a> {
             hops: 0,
             ends,
             seq: SeqNum(u32::from_be_bytes([e, f, g, h])),
-            ack: (control.has(ControlBits::ACK)).then(|| SeqNum(u32::from_be_bytes([i, j, k, l]))),
+            ack: control
+                .has(ControlBits::ACK)
+                .then(|| SeqNum(u32::from_be_bytes([i, j, k, l]))),
             control,
             urgent_pointer: u16::from_be_bytes([high, low]),
             payload,
@@ -177,14 +179,14 @@ impl<'a> Segment<'a> {
     /// Opens a connection or resets one.
     #[inline]
     pub fn opens_or_resets(&self) -> bool {
-        self.control.has(ControlBits::SYN.and(ControlBits::RST))
+        self.control.has(ControlBits::SYN.with(ControlBits::RST))
     }
 
     /// Opens a connection or ends one.
     #[inline]
     pub(super) fn opens_or_ends(&self) -> bool {
-        let ends = ControlBits::FIN.and(ControlBits::RST);
-        self.control.has(ControlBits::SYN.and(ends))
+        let ends = ControlBits::FIN.with(ControlBits::RST);
+        self.control.has(ControlBits::SYN.with(ends))
     }
 
     /// How far behind `payload_seq` its urgent byte stands, which may be beyond the payload.

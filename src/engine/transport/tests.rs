@@ -669,7 +669,7 @@ proptest! {
             let set = bits.into_iter().filter(|(is_set, _)| *is_set);
             play.feed(Segment {
                 ack: ack.map(SeqNum),
-                control: set.fold(ControlBits::default(), |all, (_, bit)| all.and(bit)),
+                control: set.fold(ControlBits::default(), |all, (_, bit)| all.with(bit)),
                 missing: if cut { 100 } else { 0 },
                 payload: &payload[..length],
                 ..blank(src, dst, seq)
